@@ -1,0 +1,234 @@
+"""From the bytes of main.py's pipes to whole, tagged lines for the sinks, in batches.
+
+A piece is a run of complete lines, or a part of a line that is too long or too slow for one record; the pieces
+of such a line join back to the original. Joined by nothing, ``+`` marks those that continue a line.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+# One pipe's worth: larger reads gain nothing measurable.
+_READ_SIZE = 65536
+# journald cuts at LineMax=48K (journald.conf(5)); the tag needs some of that.
+_LONGEST_PIECE = 32768
+# A partial line is shown after this time, in seconds.
+_PARTIAL_AFTER = 0.5
+_LONGEST_CHARACTER = 4
+
+_CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)]
+_ESCAPES = {code: f"\\x{code:02x}" for code in _CONTROLS} | {ord("\r"): "\\r"}
+_BLANKED = bytes(0 if byte < 0x80 and byte in _ESCAPES else byte for byte in range(256))
+
+
+class Piece(NamedTuple):
+    """Lines without the last newline; ``continued``: the first of them continues the line before."""
+
+    continued: bool
+    text: bytes
+
+
+class Sink(Protocol):
+    """Takes the lines of a run."""
+
+    def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
+        """Write the pieces; never raises, and takes 5 s at most."""
+
+
+def tagged(pieces: Sequence[Piece], tag: bytes) -> bytes:
+    """Whole lines, each with the tag and ``| `` before it, or ``+ `` where it continues the line before."""
+    begin = tag + b"| "
+    return b"".join(
+        (tag + b"+ " if continued else begin) + text.replace(b"\n", b"\n" + begin) + b"\n" for continued, text in pieces
+    )
+
+
+def escape(text: bytes) -> bytes:
+    r"""Show control bytes and what is not UTF-8 as ``\x1b``; newlines and tabs stay."""
+    if text.translate(_BLANKED) == text and (text.isascii() or _is_clean_utf8(text)):
+        return text
+    return text.decode(errors="backslashreplace").translate(_ESCAPES).encode()
+
+
+def _is_clean_utf8(text: bytes) -> bool:
+    if b"\xc2" in text:  # may begin a control character of the second kind, U+0080 to U+009F
+        return False
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def split_long(text: bytes, *, continued: bool) -> list[Piece]:
+    """Cut lines that are too long for one record, between characters."""
+    pieces: list[Piece] = []
+    start = position = 0
+    while len(text) - position > _LONGEST_PIECE:
+        newline = text.rfind(b"\n", position, position + _LONGEST_PIECE + 1)
+        if newline >= 0:
+            position = newline + 1
+            continue
+        position = _before_character(text, position + _LONGEST_PIECE)
+        pieces.append(Piece(continued, text[start:position]))
+        start, continued = position, True
+    pieces.append(Piece(continued, text[start:]))
+    return pieces
+
+
+def _before_character(text: bytes, position: int) -> int:
+    """The nearest place at or before ``position`` that is not inside a character of UTF-8."""
+    for back in range(_LONGEST_CHARACTER):
+        if text[position - back] & 0xC0 != 0x80:
+            return position - back
+    return position
+
+
+def _unfinished(text: bytes) -> int:
+    """How many bytes at the end are the beginning of a character of UTF-8."""
+    for back in range(1, min(_LONGEST_CHARACTER, len(text) + 1)):
+        byte = text[-back]
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if back < length else 0
+        if byte < 0x80:
+            break
+    return 0
+
+
+class Channel:
+    """stdout or stderr of a run: what was read of it, up to the last whole line."""
+
+    def __init__(self, name: str, emit: Callable[[str, Sequence[Piece]], None]) -> None:
+        self.name = name
+        self._emit = emit
+        self._partial = b""
+        self._continued = False
+        self.since: float | None = None
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take bytes as they were read, at ``now`` (seconds of any clock)."""
+        end = data.rfind(b"\n")
+        if end < 0:
+            self._partial += data
+        else:
+            self._write_lines(self._partial + data[:end])
+            self._partial, self.since = data[end + 1 :], None
+        if len(self._partial) > _LONGEST_PIECE:
+            self._write_partial(self._partial[: len(self._partial) - _unfinished(self._partial)])
+        elif self._partial and self.since is None:
+            self.since = now
+
+    def flush(self) -> None:
+        """Write what there is of an unfinished line."""
+        if self._partial:
+            self._write_partial(self._partial)
+
+    def _write_lines(self, text: bytes) -> None:
+        """Write whole lines, given without the last newline."""
+        if self._continued:
+            # The newline of a line that was already shown as partial.
+            if not text:
+                self._continued = False
+                return
+            if text.startswith(b"\n"):
+                self._continued, text = False, text[1:]
+        self._write(text)
+        self._continued = False
+
+    def _write_partial(self, text: bytes) -> None:
+        self._partial, self.since = self._partial[len(text) :], None
+        self._write(text)
+        self._continued = True
+
+    def _write(self, text: bytes) -> None:
+        self._emit(self.name, split_long(escape(text), continued=self._continued))
+
+
+class Capture:
+    """The two channels of one run, and where their lines go."""
+
+    def __init__(self, run: int, sinks: Sequence[Sink], clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._sinks = sinks
+        self._clock = clock
+        self._channels: dict[int, Channel] = {}
+
+    def open(self, name: str) -> int:
+        """A new pipe for the channel ``name``: gives the end to write to. Raises OSError."""
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(reader, False)
+        self._channels[reader] = Channel(name, self._write)
+        return writer
+
+    def descriptors(self) -> list[int]:
+        """The ends to read from that have not been closed by all who write."""
+        return list(self._channels)
+
+    def read(self, descriptor: int) -> bool:
+        """Read once; False where there was nothing to read. At the end the descriptor is closed."""
+        try:
+            data = os.read(descriptor, _READ_SIZE)
+        except BlockingIOError:
+            return False
+        if data:
+            self._channels[descriptor].feed(data, self._clock())
+        else:
+            self._finish(descriptor)
+        return True
+
+    def flush_partial(self) -> float | None:
+        """Show lines that have been unfinished for half a second. Seconds until the next such line, or None."""
+        wait: float | None = None
+        for channel in self._channels.values():
+            if channel.since is not None:
+                remaining = channel.since + _PARTIAL_AFTER - self._clock()
+                if remaining <= 0:
+                    channel.flush()
+                else:
+                    wait = remaining if wait is None else min(wait, remaining)
+        return wait
+
+    def drain(self, seconds: float) -> None:
+        """Read what is still there, but no longer than ``seconds``, and close."""
+        deadline = self._clock() + seconds
+        while self._read_all() and self._clock() < deadline:
+            pass
+        self.close()
+
+    def _read_all(self) -> int:
+        """How many channels gave something."""
+        return sum(self.read(descriptor) for descriptor in self.descriptors())
+
+    def close(self) -> None:
+        """Write unfinished lines and close."""
+        for descriptor in self.descriptors():
+            self._finish(descriptor)
+
+    def _finish(self, descriptor: int) -> None:
+        self._channels.pop(descriptor).flush()
+        os.close(descriptor)
+
+    def _write(self, channel: str, pieces: Sequence[Piece]) -> None:
+        for sink in self._sinks:
+            sink.write_lines(self._run, channel, pieces)
+
+
+class Tail:
+    """A sink that keeps the end of a run's output."""
+
+    _KEPT = 65536
+
+    def __init__(self) -> None:
+        self._text: dict[str, bytes] = {}
+
+    def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
+        """Keep the last of these pieces."""
+        for continued, text in pieces:
+            joint = b"" if continued else b"\n"
+            self._text[channel] = (self._text.get(channel, b"") + joint + text)[-self._KEPT :]
+
+    def last(self, channel: str, lines: int) -> list[str]:
+        """The last lines of a channel."""
+        return self._text.get(channel, b"").decode(errors="replace").split("\n")[1:][-lines:]

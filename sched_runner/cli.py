@@ -1,0 +1,313 @@
+"""The command: subcommands, and every fault of the operator's as one message and an exit status."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sched_runner import __version__, config, words
+from sched_runner.config import Place, Settings, SettingsError
+from sched_runner.signals import TRIGGER, Signals
+
+if TYPE_CHECKING:
+    import logging
+    from collections import deque
+
+# sysexits.h
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
+_MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+class OperatorError(Exception):
+    """Something that the operator can mend; becomes one message and an exit status."""
+
+    def __init__(self, message: str, exit_status: int = 1) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.function(arguments))
+    except SettingsError as error:
+        lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
+        print("\n  ".join(lines), file=sys.stderr)
+        return EX_CONFIG
+    except OperatorError as error:
+        print(f"main-scheduler: {error}", file=sys.stderr)
+        return error.exit_status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="main-scheduler",
+        description="Keeps one script running: at once, and then every interval.",
+        epilog="Settings are SCHED_ variables of the environment, see 'main-scheduler check' and the README.",
+    )
+    parser.add_argument("--version", action="version", version=f"main-scheduler {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="the scheduler, in the foreground: what the unit starts")
+    run.add_argument("--env-file", type=Path, metavar="FILE", help="fills in what the environment lacks")
+    run.add_argument("--main", type=Path, metavar="FILE", help="the script where SCHED_MAIN names none")
+    run.set_defaults(function=_run)
+
+    for name, function, text in (
+        ("once", _once, "one run now, in this terminal; exits as main.py does (124 timed out, 127 not started)"),
+        ("check", _check, "every setting, where it came from, the next five due times; every fault (exit status 78)"),
+        ("status", _status, "how it is going; exits 0 healthy, 1 something is wrong, 3 not running, 4 unknown"),
+        ("trigger", _trigger, "ask the running scheduler to run now"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "instance", nargs="?", default="", help="main-scheduler@INSTANCE (default: main-scheduler)"
+        )
+        command.add_argument("--here", action="store_true", help="a scheduler started by hand in this directory")
+        if function is _status:
+            command.add_argument("--json", action="store_true", help="for programs")
+        command.set_defaults(function=function)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
+    from sched_runner import notify
+    from sched_runner.outputs import Outputs
+    from sched_runner.service import AlreadyRunningError, Service
+
+    environ = dict(os.environ)
+    supervised = "NOTIFY_SOCKET" in environ
+    if supervised:
+        notify.enable()
+    place = _place_of_run(environ, arguments.main)
+    source = _Source(environ, arguments.env_file, place)
+    settings, _ = source()
+    outputs = Outputs(settings.log_dir, lambda notices: _live(environ, place.name, notices))
+    try:
+        Service(
+            source,
+            outputs,
+            signals,
+            supervised=supervised,
+            reloadable=arguments.env_file is not None,
+            watchdog=_watchdog(environ),
+        ).run()
+    except AlreadyRunningError as error:
+        raise OperatorError(str(error), EX_TEMPFAIL) from None
+    except OSError as error:
+        raise OperatorError(f"cannot use {settings.state_dir}: {error}") from error
+    return 0
+
+
+class _Source:
+    """Settings and main.py's environment, read again at each call.
+
+    systemd has put the environment file's values into the environment. A name whose value there equals the
+    file's belongs to the file, and is read from it anew.
+    """
+
+    def __init__(self, environ: Mapping[str, str], env_file: Path | None, place: Place) -> None:
+        self._env_file = env_file
+        self._place = place
+        values, _ = self._read()
+        self._own = {name: value for name, value in environ.items() if values.get(name) != value}
+
+    def __call__(self) -> tuple[Settings, Mapping[str, str]]:
+        values, faults = self._read()
+        environ = {**values, **self._own}
+        return config.load(environ, self._place, sys.executable, faults), environ
+
+    def _read(self) -> tuple[dict[str, str], list[str]]:
+        if self._env_file is None:
+            return {}, []
+        from sched_runner import env_file
+
+        return env_file.read(self._env_file)
+
+
+def _place_of_run(environ: Mapping[str, str], main_file: Path | None) -> Place:
+    """By hand this directory; under systemd what the unit says (systemd.exec(5), LogsDirectory=)."""
+    place = config.here(Path.cwd())
+    if main_file is not None:
+        place = replace(place, main=main_file.absolute())
+    if logs := environ.get("LOGS_DIRECTORY"):
+        log_dir = Path(logs.split(":")[0])
+        place = replace(place, log_dir=log_dir, name=log_dir.name)
+    if state := environ.get("STATE_DIRECTORY"):
+        place = replace(place, state_dir=Path(state.split(":")[0]))
+    return place
+
+
+def _live(environ: Mapping[str, str], name: str, notices: "deque[str]") -> "logging.Handler":
+    """The journal where standard output is connected to it (systemd.exec(5), JOURNAL_STREAM), else the terminal."""
+    with suppress(OSError):
+        stat = os.fstat(1)
+        if environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}":
+            from sched_runner.journal import Journal
+
+            return Journal(name, notices)
+    from sched_runner.terminal import Terminal
+
+    return Terminal(1, notices, coloured=_is_coloured())
+
+
+def _is_coloured() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _watchdog(environ: Mapping[str, str]) -> float | None:
+    """Systemd's time in seconds (sd_watchdog_enabled(3)), or None."""
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    usec = environ.get("WATCHDOG_USEC", "")
+    return int(usec) / 1e6 if usec.isdigit() and int(usec) else None
+
+
+def _find(arguments: argparse.Namespace) -> tuple[Place, "_Source"]:
+    """The place that a subcommand speaks of, and where its settings come from."""
+    place = config.installed(arguments.instance)
+    if arguments.instance and arguments.here:
+        raise OperatorError("give an instance or --here, not both", 2)
+    if arguments.here or not (arguments.instance or config.is_installed()):
+        place = config.here(Path.cwd())
+        own = place.state_dir if place.state_dir.exists() else Path.cwd()
+        # Root may be standing in a stranger's directory.
+        if not arguments.here and own.stat().st_uid != os.getuid():
+            raise OperatorError(f"no service is installed, and {own} is not yours; give --here if you mean it")
+        return place, _Source(dict(os.environ), None, place)
+    return place, _Source(_MINIMAL, place.env_file, place)
+
+
+def _once(arguments: argparse.Namespace) -> int:
+    signals = Signals()
+    from sched_runner import outcome
+    from sched_runner.job import Job
+    from sched_runner.outputs import Outputs
+    from sched_runner.processes import become_subreaper
+    from sched_runner.state import LockFile, StateFile
+
+    place, source = _find(arguments)
+    settings, environ = source()
+    try:
+        settings.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        environ = {**environ, **_become_owner(settings.state_dir)}
+        lock = LockFile(settings.state_dir)
+    except OSError as error:
+        raise OperatorError(f"cannot use {settings.state_dir}: {error}; try with sudo") from None
+    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    signals.wake = lambda: os.eventfd_write(stop, 1)
+    if signals.take():
+        return 128 + 2
+    outputs = Outputs(settings.log_dir, lambda notices: _live({}, place.name, notices))
+    outputs.attach()
+    become_subreaper()
+    result = Job(StateFile(settings.state_dir), lock, outputs, stop).perform(settings, environ)
+    outputs.tell()
+    return EX_TEMPFAIL if result is None else outcome.exit_status(result)
+
+
+def _become_owner(directory: Path) -> dict[str, str]:
+    """Root becomes the owner of the directory. Gives what changes in the environment. Raises OSError."""
+    stat = directory.stat()
+    if os.getuid() != 0 or stat.st_uid == 0:
+        return {}
+    import pwd
+
+    user = pwd.getpwuid(stat.st_uid)
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    place, source = _find(arguments)
+    settings, environ = source()
+    shown = {
+        "SCHED_ENV": settings.environment,
+        "SCHED_INTERVAL": words.duration(settings.interval.total_seconds()),
+        "SCHED_MAIN": settings.main,
+        "SCHED_ARGS": " ".join(settings.args) or "none",
+        "SCHED_PYTHON": settings.python,
+        "SCHED_START": settings.start,
+        "SCHED_TIMEOUT": words.duration(settings.timeout),
+        "SCHED_STOP_GRACE": words.duration(settings.stop_grace),
+        "SCHED_LOG_DIR": settings.log_dir,
+        "SCHED_STATE_DIR": settings.state_dir,
+    }
+    given = place.env_file or "the environment"
+    for name, value in shown.items():
+        print(f"{name:16} {value!s:40} from {given if environ.get(name) else 'the default'}")
+    if not settings.main.exists():
+        print(f"\n{settings.main} is not there (yet): a run would end as not started")
+    print("\nnext due times:")
+    first = _next_due(settings) or time.time()
+    for number in range(5):
+        print(f"  {words.clock_time(first + number * settings.interval.total_seconds())}")
+    return 0
+
+
+def _next_due(settings: Settings) -> float | None:
+    """From the scheduler that is running, or None."""
+    from sched_runner.state import LockFile, StateError, StateFile
+
+    try:
+        if LockFile(settings.state_dir, writable=False).holder(LockFile.SCHEDULER) is None:
+            return None
+        return StateFile(settings.state_dir).load().next_due
+    except (OSError, StateError):
+        return None
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    import json
+
+    from sched_runner.state import LockFile, State, StateError, StateFile
+    from sched_runner.status import Health, Status
+
+    place, source = _find(arguments)
+    try:
+        directory = source()[0].state_dir
+    except SettingsError:
+        directory = place.state_dir  # what is running can be seen all the same
+    pid: int | None = None
+    try:
+        state = StateFile(directory).load()
+        with suppress(FileNotFoundError):
+            pid = LockFile(directory, writable=False).holder(LockFile.SCHEDULER)
+    except (OSError, StateError) as error:
+        print(f"{place.name}: unknown: {error}", file=sys.stderr)
+        return Health.UNKNOWN
+    status = Status(place.name, pid, state or State(), time.time())
+    if arguments.json:
+        print(json.dumps(status.as_json(), indent=1))
+    else:
+        print(status.text(coloured=_is_coloured()))
+    return status.health()
+
+
+def _trigger(arguments: argparse.Namespace) -> int:
+    from sched_runner.state import LockFile
+
+    place, source = _find(arguments)
+    settings, _ = source()
+    try:
+        pid = LockFile(settings.state_dir, writable=False).holder(LockFile.SCHEDULER)
+    except OSError as error:
+        raise OperatorError(f"cannot use {settings.state_dir}: {error.strerror}") from None
+    if not pid:
+        raise OperatorError(f"{place.name} is not running", 3)
+    try:
+        os.kill(pid, TRIGGER)
+    except PermissionError:
+        raise OperatorError(f"not allowed to signal process {pid}; try with sudo") from None
+    print(f"asked process {pid} to run now")
+    return 0

@@ -1,0 +1,80 @@
+"""The journal: lines of main.py in batches over two streams, the scheduler's own records with fields."""
+
+import logging
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from systemd import journal
+
+from sched_runner.capture import Piece, tagged
+from sched_runner.stream import PatientStream
+
+_SOCKET = "/run/systemd/journal/socket"
+# How long a record waits for a full journal: the schedule must not wait with it.
+_RECORD_PATIENCE_MS = 500
+_PRIORITIES = {
+    logging.CRITICAL: journal.LOG_CRIT,
+    logging.ERROR: journal.LOG_ERR,
+    logging.WARNING: journal.LOG_WARNING,
+    logging.INFO: journal.LOG_INFO,
+    logging.DEBUG: journal.LOG_DEBUG,
+}
+_CHANNEL_PRIORITIES = {"stdout": journal.LOG_INFO, "stderr": journal.LOG_NOTICE}
+
+
+class Journal(logging.Handler):
+    """Sends records and lines to the journal under ``identifier``."""
+
+    def __init__(self, identifier: str, notices: deque[str]) -> None:
+        super().__init__()
+        self._identifier = identifier
+        self._notices = notices
+        self._lost_records = 0
+        self._probe: socket.socket | None = None
+        self._streams = {
+            channel: PatientStream("the journal", partial(_connect, identifier, priority), notices)
+            for channel, priority in _CHANNEL_PRIORITIES.items()
+        }
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record of the scheduler's own, with its fields (systemd.journal-fields(7))."""
+        if not self._has_room():
+            self._lost_records += 1
+            return
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        sent = {name: str(value) for name, value in fields.items() if value is not None}
+        priority = _PRIORITIES.get(record.levelno, journal.LOG_INFO)
+        journal.send(self.format(record), PRIORITY=priority, SYSLOG_IDENTIFIER=self._identifier, **sent)
+        if self._lost_records:
+            self._notices.append(f"the journal takes records again; {self._lost_records} were lost there")
+            self._lost_records = 0
+
+    def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
+        """Write lines of main.py, as capture.Sink says."""
+        self._streams[channel].write(tagged(pieces, f"{channel} run {run} ".encode()))
+
+    def _has_room(self) -> bool:
+        """Whether the journal takes a record now: journal.send would wait for ever."""
+        try:
+            if self._probe is None:
+                self._probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+                self._probe.connect(_SOCKET)
+        except OSError:
+            self._probe = None
+            return False
+        poller = select.poll()
+        poller.register(self._probe, select.POLLOUT)
+        return any(event & select.POLLOUT for _, event in poller.poll(0 if self._lost_records else _RECORD_PATIENCE_MS))
+
+
+def _connect(identifier: str, priority: int) -> int:
+    """A stream to the journal, as systemd-cat(1) has. Raises OSError."""
+    # No level prefix: a line of main.py that begins with <3> must not change its own priority.
+    with journal.stream(identifier, priority, level_prefix=False) as stream:
+        descriptor = os.dup(stream.fileno())
+    os.set_blocking(descriptor, False)
+    return descriptor

@@ -1,0 +1,187 @@
+"""The BlockingScheduler of ours: an eventfd for its loop, and a cadence that stays when the clock is set."""
+
+import logging
+import math
+import os
+import select
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from sched_runner import records, words
+
+# Suspend does not end a sleep early: this is how late it may be noticed, and makes four turns a minute.
+_LONGEST_SLEEP = 16.0
+# Wall clock against boot clock: beyond this it was set, not merely read late. In seconds.
+_STEP = 0.05
+_STEP_TOLD = 1.0
+# A due run that no thread has begun after this time: the schedule is not being kept.
+_OVERDUE_AFTER = 10.0
+_POOL_TAKES_NOTE = timedelta(milliseconds=20)
+_JOB = "main.py"
+
+log = logging.getLogger(__name__)
+
+
+class FixedRate(IntervalTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Due times on a grid from ``start_date``. However many have passed, the next is the first one to come."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The first due time after ``now``, in one step: APScheduler's own goes through all that were missed."""
+        if now < self.start_date:
+            return self.start_date  # type: ignore[no-any-return]
+        return self.last_due(now) + self.interval  # type: ignore[no-any-return]
+
+    def last_due(self, now: datetime) -> datetime:
+        """The last due time at or before ``now``."""
+        return self.start_date + (now - self.start_date) // self.interval * self.interval  # type: ignore[no-any-return]
+
+
+class Clock:
+    """Wall clock and boot clock; CLOCK_BOOTTIME counts suspend, and cannot be set (clock_gettime(2))."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def boot(self) -> float:
+        """Seconds since boot."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """Calls ``perform`` in a thread at every due time, never twice at once.
+
+    ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` when a due run finds one going.
+    ``max_sleep`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        perform: Callable[[], None],
+        *,
+        on_turn: Callable[[], None],
+        on_skip: Callable[[datetime], None],
+        max_sleep: float = _LONGEST_SLEEP,
+        clock: Clock | None = None,
+    ) -> None:
+        # All stated, and as objects: names would be looked up among the plug-ins.
+        super().__init__(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(1)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._perform = perform
+        self._on_turn = on_turn
+        self._on_skip = on_skip
+        self._max_sleep = min(max_sleep, _LONGEST_SLEEP)
+        self._clock = clock or Clock()
+        self._offset = self._clock.wall() - self._clock.boot()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poller = select.poll()
+        self._poller.register(self._wake, select.POLLIN)
+        self._active = False
+        self._awaited_since: float | None = None
+        self._over = False
+        self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
+
+    def plan(self, interval: timedelta, first: datetime) -> None:
+        """The first run at ``first``, and one every interval from there; replaces an earlier plan."""
+        trigger = FixedRate(seconds=interval.total_seconds(), start_date=first, timezone=UTC)
+        self.add_job(self._execute, trigger, id=_JOB, next_run_time=first, replace_existing=True)
+
+    def run_now(self) -> None:
+        """One run at once, which moves no due time."""
+        self.modify_job(_JOB, next_run_time=self.now())
+
+    @property
+    def next_due(self) -> datetime:
+        """When the next run is due."""
+        return self.get_job(_JOB).next_run_time  # type: ignore[no-any-return]
+
+    @property
+    def last_due(self) -> datetime:
+        """The last due time that has come."""
+        return self.get_job(_JOB).trigger.last_due(self.now())  # type: ignore[no-any-return]
+
+    @property
+    def is_performing(self) -> bool:
+        """Whether a run is going."""
+        return self._active
+
+    def now(self) -> datetime:
+        """The wall clock, as APScheduler takes it."""
+        return datetime.now(UTC)
+
+    def is_kept(self) -> bool:
+        """Whether the schedule is being kept: no run is overdue without one going."""
+        waited = self._awaited_since
+        return self._active or waited is None or self._clock.boot() - waited < _OVERDUE_AFTER
+
+    def wakeup(self) -> None:
+        """End the loop's sleep; safe in a signal handler and in any thread."""
+        os.eventfd_write(self._wake, 1)
+
+    def leave(self) -> None:
+        """Let the loop end after this turn."""
+        self._over = True
+
+    def _main_loop(self) -> None:
+        while True:
+            self._follow_clock()
+            self._on_turn()
+            if self._over:
+                break
+            self._sleep(self._process_jobs())
+
+    def _sleep(self, wait: float | None) -> None:
+        seconds = self._max_sleep if wait is None else min(wait, self._max_sleep)
+        if self._poller.poll(math.ceil(seconds * 1000)):
+            os.eventfd_read(self._wake)
+
+    def _follow_clock(self) -> None:
+        """Where the wall clock was set, move the due times with it: an interval is elapsed time."""
+        offset = self._clock.wall() - self._clock.boot()
+        step = offset - self._offset
+        if abs(step) < _STEP:
+            return
+        self._offset = offset
+        job = self.get_job(_JOB)
+        moved = timedelta(seconds=step)
+        trigger = FixedRate(
+            seconds=job.trigger.interval.total_seconds(),
+            start_date=job.trigger.start_date + moved,
+            timezone=UTC,
+        )
+        self.modify_job(_JOB, trigger=trigger, next_run_time=job.next_run_time + moved)
+        if abs(step) >= _STEP_TOLD:
+            way = "forward" if step > 0 else "back"
+            told = words.duration(abs(step))
+            fields = records.fields(records.CLOCK_STEPPED, STEP_SEC=f"{step:.3f}")
+            log.info("the clock was set %s by %s; the time between runs stays", way, told, extra=fields)
+
+    def _process_jobs(self) -> float | None:
+        if self.next_due <= self.now() and not self._active and self._awaited_since is None:
+            self._awaited_since = self._clock.boot()
+        wait: float | None = super()._process_jobs()
+        return wait
+
+    def _execute(self) -> None:
+        self._active, self._awaited_since = True, None
+        try:
+            self._perform()
+        finally:
+            self._active = False
+            self.wakeup()
+
+    def _skipped(self, event: JobSubmissionEvent) -> None:
+        if self._active:
+            self._on_skip(event.scheduled_run_times[-1])
+        else:
+            # The last run is over, but the pool has not taken note yet.
+            self.modify_job(_JOB, next_run_time=self.now() + _POOL_TAKES_NOTE)

@@ -1,0 +1,28 @@
+"""The signals of an operator: noted in the handler, acted upon in the loop."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+STOP = frozenset({signal.SIGTERM, signal.SIGINT})
+RELOAD = signal.SIGHUP
+TRIGGER = signal.SIGUSR1
+
+
+class Signals:
+    """Notes signals from now on, and calls ``wake`` at each; safe before there is anything to wake."""
+
+    def __init__(self) -> None:
+        self.wake: Callable[[], object] = lambda: None
+        self._arrived: set[int] = set()
+        for number in (*STOP, RELOAD, TRIGGER):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._arrived.add(number)
+        self.wake()
+
+    def take(self) -> set[int]:
+        """The signals that have arrived since the last time."""
+        arrived, self._arrived = self._arrived, set()
+        return arrived

@@ -1,0 +1,51 @@
+"""The same lines live on the terminal, for a scheduler that was started by hand."""
+
+import contextlib
+import logging
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from sched_runner.capture import Piece, tagged
+from sched_runner.stream import PatientStream
+
+_DIM, _RED, _YELLOW, _RESET = "\033[2m", "\033[31m", "\033[33m", "\033[0m"
+
+
+class Terminal(logging.Handler):
+    """Writes to standard output; coloured only where asked for."""
+
+    def __init__(self, descriptor: int, notices: deque[str], *, coloured: bool) -> None:
+        super().__init__()
+        self._coloured = coloured
+        self._stream = PatientStream("the terminal", lambda: _reopened(descriptor), notices)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record of the scheduler's own."""
+        colour = _RED if record.levelno >= logging.ERROR else _YELLOW if record.levelno >= logging.WARNING else ""
+        text = self._paint(self.format(record), colour)
+        begin = self._paint(_time(record.created), _DIM)
+        self._stream.write(f"{begin} {text}\n".encode(errors="backslashreplace"))
+
+    def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
+        """Write lines of main.py, as capture.Sink says."""
+        tag = f"{_time(time.time())} {channel} run {run}"
+        self._stream.write(tagged(pieces, (self._paint(tag, _DIM) + " ").encode()))
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"{colour}{text}{_RESET}" if self._coloured and colour else text
+
+
+def _time(when: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(when))
+
+
+def _reopened(descriptor: int) -> int:
+    """A terminal or pipe in a description of our own: not to block must not become the shell's lot too."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+        with contextlib.suppress(PermissionError):  # the terminal of another user, after su
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.dup(descriptor)
