@@ -88,7 +88,7 @@ class Job:
         self._outputs.tell()
         self._mark(result)
         self.update(lambda s: _end(s, result, due()))
-        self._tell(result, run.leftovers, tail)
+        self._tell(result, run.leftovers, tail, sandboxed="LOGS_DIRECTORY" in environ)
         return result
 
     def update(self, change: Callable[[State], object], *, durable: bool = True) -> None:
@@ -124,7 +124,7 @@ class Job:
             except OSError as error:
                 log.warning("last_success.txt cannot be written: %s", error)
 
-    def _tell(self, result: RunResult, leftovers: Leftovers, tail: Tail) -> None:
+    def _tell(self, result: RunResult, leftovers: Leftovers, tail: Tail, *, sandboxed: bool) -> None:
         if leftovers.killed:
             _tell_leftovers("killed", result.number, leftovers.killed)
         if leftovers.given_up:
@@ -135,7 +135,7 @@ class Job:
         lines: list[str] = []
         if result.outcome in outcome.FAILURES:
             lines = tail.last("stderr", _STDERR_LINES)
-            if hint := outcome.sandbox_hint("\n".join([result.reason, *lines])):
+            if sandboxed and (hint := outcome.sandbox_hint("\n".join([result.reason, *lines]))):
                 text += f"; {hint}"
         level = _LEVELS.get(result.outcome, logging.ERROR)
         log.log(level, "%s", text, extra={**records.of_run(result), "tail": lines})

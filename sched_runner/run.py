@@ -25,8 +25,19 @@ _DRAIN_LASTS = 0.5
 _LOOK_AGAIN = 0.02
 
 # PR_SET_PDEATHSIG without preexec_fn, which is unsafe with threads: main.py dies with the scheduler, also where
-# the scheduler dies before the prctl: then sh has another parent.
-_LAUNCHER = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
+# the scheduler dies before the prctl: then sh has another parent. Short of memory, the kernel shall take main.py.
+_LAUNCHER = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "sh",
+    "-c",
+    """
+[ "$PPID" = "$0" ] || exit
+echo 0 2>/dev/null >/proc/self/oom_score_adj
+exec "$@"
+""",
+)
 _LAUNCHER_NAMES = ("setpriv", "sh")
 _CANNOT_EXEC = (126, 127)
 

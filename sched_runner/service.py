@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sched_runner import job, notify, records, state, status, words
 from sched_runner.config import Settings, SettingsError
@@ -164,7 +165,7 @@ class Service:
 
     def _trigger(self) -> None:
         if self._scheduler.is_performing:
-            log.warning("asked to run now, but %s", self._going(), extra=records.fields(records.RUN_SKIPPED))
+            log.warning("asked to run now, but %s", self._going(), extra=self._skip_fields())
         else:
             log.info("asked to run now")
             self._scheduler.run_now()
@@ -186,9 +187,11 @@ class Service:
 
     def _on_skip(self, due: datetime) -> None:
         when = words.clock_time(due.timestamp())
-        fields = records.fields(records.RUN_SKIPPED)
-        log.warning("skipped the run due at %s: %s", when, self._going(), extra=fields)
+        log.warning("skipped the run due at %s: %s", when, self._going(), extra=self._skip_fields())
         self._job.update(job.count_skipped)
+
+    def _skip_fields(self) -> dict[str, Any]:
+        return records.fields(records.RUN_SKIPPED, RUN=self._job.state.number)
 
     def _going(self) -> str:
         """Which run is going, since when, and how late it is."""
