@@ -17,9 +17,11 @@ _LONGEST_PIECE = 32768
 _PARTIAL_AFTER = 0.5
 _LONGEST_CHARACTER = 4
 
-_CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)]
+_CONTROLS = [*range(0x09), *range(0x0B, 0x20), 0x7F]
+_MORE_CONTROLS = range(0x80, 0xA0)  # as characters: C2 80 to C2 9F in UTF-8
 _ESCAPES = {code: f"\\x{code:02x}" for code in _CONTROLS} | {ord("\r"): "\\r"}
-_BLANKED = bytes(0 if byte < 0x80 and byte in _ESCAPES else byte for byte in range(256))
+_ESCAPES |= {code: f"\\xc2\\x{code:02x}" for code in _MORE_CONTROLS}
+_BLANKED = bytes(0 if byte in _CONTROLS else byte for byte in range(256))
 
 
 class Piece(NamedTuple):
@@ -45,14 +47,14 @@ def tagged(pieces: Sequence[Piece], tag: bytes) -> bytes:
 
 
 def escape(text: bytes) -> bytes:
-    r"""Show control bytes and what is not UTF-8 as ``\x1b``; newlines and tabs stay."""
+    r"""Show the bytes of control characters and of what is not UTF-8 as ``\x1b``; newlines and tabs stay."""
     if text.translate(_BLANKED) == text and (text.isascii() or _is_clean_utf8(text)):
         return text
     return text.decode(errors="backslashreplace").translate(_ESCAPES).encode()
 
 
 def _is_clean_utf8(text: bytes) -> bool:
-    if b"\xc2" in text:  # may begin a control character of the second kind, U+0080 to U+009F
+    if b"\xc2" in text:  # may begin a control character
         return False
     try:
         text.decode()
@@ -117,7 +119,7 @@ class Channel:
             self._partial, self.since = data[end + 1 :], None
         if len(self._partial) > _LONGEST_PIECE:
             self._write_partial(self._partial[: len(self._partial) - _unfinished(self._partial)])
-        elif self._partial and self.since is None:
+        if self._partial and self.since is None:
             self.since = now
 
     def flush(self) -> None:
@@ -230,5 +232,6 @@ class Tail:
             self._text[channel] = (self._text.get(channel, b"") + joint + text)[-self._KEPT :]
 
     def last(self, channel: str, lines: int) -> list[str]:
-        """The last lines of a channel."""
-        return self._text.get(channel, b"").decode(errors="replace").split("\n")[1:][-lines:]
+        """The last lines of a channel; the first of all that were kept may be the end of a longer one."""
+        cut, *whole = self._text.get(channel, b"").decode(errors="replace").split("\n")
+        return ([f"…{cut}"] * bool(cut) + whole)[-lines:]

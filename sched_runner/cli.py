@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
     signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
     from sched_runner import notify
     from sched_runner.outputs import Outputs
-    from sched_runner.service import AlreadyRunningError, Service
+    from sched_runner.service import AlreadyRunningError, Service, StateDirectoryError
 
     environ = dict(os.environ)
     supervised = "NOTIFY_SOCKET" in environ
@@ -102,8 +102,8 @@ def _run(arguments: argparse.Namespace) -> int:
         ).run()
     except AlreadyRunningError as error:
         raise OperatorError(str(error), EX_TEMPFAIL) from None
-    except OSError as error:
-        raise OperatorError(f"cannot use {settings.state_dir}: {error}") from error
+    except StateDirectoryError as error:
+        raise OperatorError(str(error)) from None
     return 0
 
 

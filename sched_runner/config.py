@@ -5,7 +5,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,19 +17,18 @@ INTERVALS: dict[str, dict[str, float]] = {
     "prod": {"hours": 4},
 }
 
-# Every setting with its default and what it says; None where the default depends on the place.
-DEFAULTS: dict[str, str | None] = {
-    "SCHED_ENV": "test",
-    "SCHED_INTERVAL": None,
-    "SCHED_MAIN": None,
-    "SCHED_ARGS": "",
-    "SCHED_PYTHON": None,
-    "SCHED_START": "now",
-    "SCHED_TIMEOUT": "1h",
-    "SCHED_STOP_GRACE": "10s",
-    "SCHED_LOG_DIR": None,
-    "SCHED_STATE_DIR": None,
-}
+NAMES = (
+    "SCHED_ENV",
+    "SCHED_INTERVAL",
+    "SCHED_MAIN",
+    "SCHED_ARGS",
+    "SCHED_PYTHON",
+    "SCHED_START",
+    "SCHED_TIMEOUT",
+    "SCHED_STOP_GRACE",
+    "SCHED_LOG_DIR",
+    "SCHED_STATE_DIR",
+)
 _GIVEN_TO_MAIN = "SCHED_RUN"
 
 _SHORTEST = timedelta(seconds=0.1)
@@ -113,7 +112,7 @@ class Settings:
 
 
 def load(environ: Mapping[str, str], place: Place, python: str, faults: Sequence[str] = ()) -> Settings:
-    """Read the settings from ``environ``; what it lacks comes from ``place`` and from the table above.
+    """Read the settings from ``environ``; what it lacks has a default, which for paths is that of ``place``.
 
     Raises SettingsError with every fault that was found, and with those found before: ``faults``.
     """
@@ -168,13 +167,12 @@ class _Reader:
         return self.get("SCHED_INTERVAL", parse_interval, default)
 
     def refuse_unknown(self) -> None:
-        known = {*DEFAULTS, _GIVEN_TO_MAIN}
         for name in sorted(self.environ):
-            if name.startswith("SCHED_") and name not in known:
-                self.faults.append(f"{name}: no such setting{_nearest(name, DEFAULTS)}")
+            if name.startswith("SCHED_") and name not in (*NAMES, _GIVEN_TO_MAIN):
+                self.faults.append(f"{name}: no such setting{_nearest(name, NAMES)}")
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
@@ -192,6 +190,8 @@ def parse_span(text: str) -> float:
         total, position = total + float(number) * _UNITS[unit], match.end()
     if text[position:].strip() or position == 0:
         raise ValueError("not a time span; write it like 30min, 2h, 1d or 7h 30min")
+    if total > _LONGEST.total_seconds():
+        raise ValueError("longer than 100 years")
     return total
 
 

@@ -33,16 +33,18 @@ def read(path: Path) -> tuple[dict[str, str], list[str]]:
 def _fault(line: str) -> str:
     """Why the line is refused, or an empty string."""
     line = line.strip(" \t")
-    if not line or line.startswith("#"):
-        return ""
     if any(not char.isprintable() and char != "\t" for char in line):
         return "has a control character in it (a file from Windows? Line ends are a bare newline)"
+    if line.startswith("#"):
+        return "a comment that ends in a backslash swallows the next line" if line.endswith("\\") else ""
+    if not line:
+        return ""
     name, equals, value = line.partition("=")
-    name, value = name.rstrip(), value.strip(" \t")
     if not equals:
         return "is not NAME=value"
-    if name.startswith("export "):
+    if re.match(r"export\s", name):
         return "leave out export: systemd does not know it"
+    name, value = name.rstrip(), value.strip(" \t")
     if not _NAME.match(name):
         return f"{name!r} is no name: use letters, digits and underscores"
     if "\\" in value:

@@ -1,5 +1,6 @@
 """What systemd is told (sd_notify(3)); silent where there is no systemd."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -16,7 +17,9 @@ def enable() -> None:
 
 def _send(*assignments: str) -> None:
     for send in _senders:
-        send("\n".join(assignments))
+        # NOTIFY_SOCKET may be another's, inherited: nobody then waits for this.
+        with contextlib.suppress(OSError):
+            send("\n".join(assignments))
 
 
 def ready(status: str) -> None:

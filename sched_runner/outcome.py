@@ -76,7 +76,7 @@ def exit_status(result: RunResult) -> int:
         return _EXIT_SIGNAL + signal.SIGINT
     if result.signal is not None:
         return _EXIT_SIGNAL + result.signal
-    return result.exit_status or 0
+    return 0 if result.outcome is Outcome.SUCCEEDED else result.exit_status or 1
 
 
 def signal_name(number: int) -> str:
@@ -117,8 +117,8 @@ def _ended(result: RunResult) -> str:
 
 
 _HINTS = (
-    (("postdrop", "sendmail", "exim"), "sendmail.conf"),
-    (("Read-only file system", "Errno 30"), "write-beside-script.conf"),
+    (("postdrop", "bin/sendmail", "sendmail:", "exim"), "sendmail.conf"),
+    (("Read-only file system",), "write-beside-script.conf"),
     (("/home/", "/root/"), "venv-in-home.conf"),
     (("sandbox", "namespace"), "browser.conf"),
 )

@@ -92,7 +92,7 @@ class RotatingFile(RotatingFileHandler):
             self._lost_lines += batch.count(b"\n")
             return
         try:
-            if self._is_full(self._follow(), len(batch)):
+            if self._is_full(self._follow(), self._torn + len(batch)):
                 self.doRollover()
             written = self._append(self._follow(), batch)
         except OSError as error:
@@ -147,10 +147,12 @@ class RotatingFile(RotatingFileHandler):
 
     def _open_file(self) -> FileIO:
         Path(self.baseFilename).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self.baseFilename, flags, _MODE)
         with contextlib.suppress(OSError):
             os.fchmod(descriptor, _MODE)  # whatever the umask
+        size = os.fstat(descriptor).st_size
+        self._torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # by a writer that was killed
         return FileIO(descriptor, "ab")
 
     def _is_ours(self, file: FileIO | None) -> bool:

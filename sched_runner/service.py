@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sched_runner import job, notify, records, state, status, words
@@ -26,6 +27,10 @@ Source = Callable[[], tuple[Settings, Mapping[str, str]]]
 
 class AlreadyRunningError(Exception):
     """Another scheduler has this state directory."""
+
+
+class StateDirectoryError(Exception):
+    """The state directory cannot be used."""
 
 
 class Service:
@@ -58,13 +63,10 @@ class Service:
         self._scheduler = Scheduler(self._perform, on_turn=self._on_turn, on_skip=self._on_skip, max_sleep=max_sleep)
 
     def run(self) -> None:
-        """Keep the schedule until SIGTERM or SIGINT. Raises AlreadyRunningError, and OSError."""
+        """Keep the schedule until SIGTERM or SIGINT. Raises AlreadyRunningError, StateDirectoryError."""
         self._outputs.attach()
         directory = self._settings.state_dir
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = LockFile(directory)
-        if not lock.acquire(LockFile.SCHEDULER):
-            raise AlreadyRunningError(f"process {lock.holder(LockFile.SCHEDULER)} is the scheduler of {directory}")
+        lock = _claim(directory)
         become_subreaper()
         self._store = StateFile(directory)
         self._job = Job(self._store, lock, self._outputs, self._stop)
@@ -200,6 +202,17 @@ class Service:
         late = max(0.0, going - self._settings.interval.total_seconds())
         number, since = running["number"], words.clock_time(running["started"])
         return f"run {number} is going since {since}, for {words.duration(going)}, {words.duration(late)} late"
+
+
+def _claim(directory: Path) -> LockFile:
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = LockFile(directory)
+    except OSError as error:
+        raise StateDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
+    if not lock.acquire(LockFile.SCHEDULER):
+        raise AlreadyRunningError(f"process {lock.holder(LockFile.SCHEDULER)} is the scheduler of {directory}")
+    return lock
 
 
 def first_due(previous: State, settings: Settings, now: float, boottime: float, *, supervised: bool) -> float:

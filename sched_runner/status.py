@@ -42,7 +42,7 @@ class Status:
         """What is wrong, in words; empty where all is well."""
         state = self.state
         if state.failures_in_a_row:
-            outcome = next(r["outcome"] for r in reversed(state.runs) if r["outcome"] != "interrupted")
+            outcome = next((r["outcome"] for r in reversed(state.runs) if r["outcome"] != "interrupted"), "failed")
             return f"the last run {_was(outcome)}, {words.count(state.failures_in_a_row, 'failure')} in a row"
         since = max(state.last_success or 0.0, state.started or 0.0)
         allowed = (state.interval or 0.0) + (state.timeout or 0.0) + _SLACK

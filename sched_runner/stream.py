@@ -33,13 +33,15 @@ class PatientStream:
     def write(self, batch: bytes) -> None:
         """Write whole lines; never raises, never blocks for longer than the patience without progress."""
         view = memoryview(b"\n" + batch if self._torn else batch)
-        while view:
-            written = self._write_some(view)
-            if not written:
-                self._lose(bytes(view), torn=len(view) < len(batch))
-                return
+        while view and (written := self._write_some(view)):
+            self._torn = view[written - 1] != ord("\n")
             view = view[written:]
-        self._torn = False
+        if view:
+            self._lose(batch.count(b"\n", max(0, len(batch) - len(view))))
+        else:
+            self._recover()
+
+    def _recover(self) -> None:
         if self._lost_lines:
             lost = words.count(self._lost_lines, "line")
             self._notices.append(f"{self._name} takes lines again; {lost} were lost there, they are in scheduler.log")
@@ -71,9 +73,8 @@ class PatientStream:
                 os.close(self._descriptor)
             self._descriptor = None
 
-    def _lose(self, rest: bytes, *, torn: bool) -> None:
+    def _lose(self, lines: int) -> None:
         if not self._lost_lines:
             self._notices.append(f"{self._name} takes no lines, some are lost there; they are in scheduler.log")
-        self._torn = self._torn or torn
         self._stuck = True
-        self._lost_lines += rest.count(b"\n")
+        self._lost_lines += lines
