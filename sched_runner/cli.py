@@ -183,7 +183,13 @@ def _find(arguments: argparse.Namespace) -> tuple[Place, "_Source"]:
         if not arguments.here and own.stat().st_uid != os.getuid():
             raise OperatorError(f"no service is installed, and {own} is not yours; give --here if you mean it")
         return place, _Source(dict(os.environ), None, place)
-    return place, _Source(_MINIMAL, place.env_file, place)
+    # What the unit gives, as far as a shell can.
+    given = {
+        "STATE_DIRECTORY": str(place.state_dir),
+        "LOGS_DIRECTORY": str(place.log_dir),
+        "HOME": str(place.state_dir),
+    }
+    return place, _Source(_MINIMAL | given, place.env_file, place)
 
 
 def _once(arguments: argparse.Namespace) -> int:
@@ -225,7 +231,7 @@ def _become_owner(directory: Path) -> dict[str, str]:
     os.initgroups(user.pw_name, user.pw_gid)
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
-    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+    return {"USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
 def _check(arguments: argparse.Namespace) -> int:

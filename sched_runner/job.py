@@ -88,7 +88,7 @@ class Job:
         self._outputs.tell()
         self._mark(result)
         self.update(lambda s: _end(s, result, due()))
-        self._tell(result, run.leftovers, tail, sandboxed="LOGS_DIRECTORY" in environ)
+        self._tell(result, run.leftovers, tail, sandboxed={"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys())
         return result
 
     def update(self, change: Callable[[State], object], *, durable: bool = True) -> None:

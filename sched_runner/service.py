@@ -79,6 +79,7 @@ class Service:
         self._scheduler.shutdown(wait=False)
         self._job.update(_stopped)
         log.info("stopped")
+        notify.status("stopped")
         self._outputs.tell()
 
     def _begin(self) -> datetime:
