@@ -1,0 +1,139 @@
+#!/bin/sh
+# Installs or upgrades main-scheduler.
+set -eu
+
+usage() {
+    cat <<'TEXT'
+Usage: sudo ./deploy/install.sh [--now]
+
+Installs main-scheduler as a systemd service, or upgrades it. Settings in
+/etc/default and an existing /opt/main-scheduler/main.py are never overwritten.
+A scheduler that is up is restarted when its run in progress has ended.
+
+  --now         restart at once, and so interrupt a run in progress
+  --help        this text
+  DESTDIR=DIR   in the environment: only put the files below DIR (for packagers)
+
+Then: systemctl enable --now main-scheduler
+TEXT
+}
+
+say() { printf '%s\n' "install.sh: $*"; }
+refuse() { printf '%s\n' "install.sh: $*" >&2; exit 1; }
+
+now=no
+for argument in "$@"; do
+    case $argument in
+        --now) now=yes ;;
+        --help | -h) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+
+source=$(cd "$(dirname "$0")/.." && pwd)
+DESTDIR=${DESTDIR:-}
+PYTHON=/usr/bin/python3
+PACKAGE=/usr/local/lib/main-scheduler
+umask 022
+
+python_is_new_enough() { $PYTHON -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+# The names of the distribution's packages that are not there yet.
+missing_packages() {
+    [ -x $PYTHON ] || printf 'python3 '
+    for pair in apscheduler:python3-apscheduler systemd.journal:python3-systemd dotenv:python3-dotenv; do
+        $PYTHON -I -c "import ${pair%%:*}" 2>/dev/null || printf '%s ' "${pair##*:}"
+    done
+}
+
+check_host() {
+    [ "$(id -u)" = 0 ] || refuse "must be run by root: sudo $0"
+    [ -d /run/systemd/system ] || refuse "systemd is not running here; ./deploy/run.sh runs the scheduler without it"
+    missing=$(missing_packages)
+    if [ -n "$missing" ] && command -v apt-get >/dev/null; then
+        say "installing $missing"
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -q update
+        # shellcheck disable=SC2086  # a list of words
+        apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing
+        missing=$(missing_packages)
+    fi
+    [ -z "$missing" ] || refuse "missing here: ${missing% } (named as in Debian; install them for $PYTHON and try again)"
+    python_is_new_enough || refuse "$PYTHON is older than 3.11"
+}
+
+put() { # MODE FILE TARGET
+    mkdir -p "$DESTDIR$(dirname "$3")"
+    install -m "$1" "$source/$2" "$DESTDIR$3"
+}
+
+# The new package is complete before the old one goes.
+put_package() {
+    new=$DESTDIR$PACKAGE.new
+    old=$DESTDIR$PACKAGE.old
+    rm -rf "$new" "$old"
+    mkdir -p "$new/sched_runner"
+    install -m 0644 "$source"/sched_runner/*.py "$new/sched_runner/"
+    $PYTHON -I -m compileall -q -s "$new" -p "$PACKAGE" "$new"
+    [ ! -e "$DESTDIR$PACKAGE" ] || mv "$DESTDIR$PACKAGE" "$old"
+    mv "$new" "$DESTDIR$PACKAGE"
+    rm -rf "$old"
+}
+
+put_files() {
+    put_package
+    put 0755 deploy/main-scheduler                          /usr/local/bin/main-scheduler
+    put 0644 deploy/systemd/main-scheduler.service          /usr/local/lib/systemd/system/main-scheduler.service
+    put 0644 deploy/systemd/main-scheduler.service          /usr/local/lib/systemd/system/main-scheduler@.service
+    put 0644 deploy/systemd/main-scheduler.catalog          /usr/local/lib/systemd/catalog/main-scheduler.catalog
+    put 0644 deploy/systemd/main-scheduler.sysusers         /usr/local/lib/sysusers.d/main-scheduler.conf
+    put 0644 deploy/systemd/main-scheduler.tmpfiles         /usr/local/lib/tmpfiles.d/main-scheduler.conf
+    put 0644 deploy/systemd/main-scheduler.needrestart      /etc/needrestart/conf.d/main-scheduler.conf
+    put 0644 deploy/logrotate/main-scheduler                /etc/logrotate.d/main-scheduler
+    put 0644 README.md                                      /usr/local/share/doc/main-scheduler/README.md
+    for drop_in in sendmail write-beside-script venv-in-home browser secret memory; do
+        put 0644 deploy/systemd/drop-ins/$drop_in.conf      /usr/local/share/doc/main-scheduler/drop-ins/$drop_in.conf
+    done
+    [ -e "$DESTDIR/etc/default/main-scheduler" ] ||
+        put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler
+    [ -e "$DESTDIR/opt/main-scheduler/main.py" ] ||
+        put 0755 deploy/main.py                             /opt/main-scheduler/main.py
+}
+
+tell_system() {
+    systemd-sysusers /usr/local/lib/sysusers.d/main-scheduler.conf
+    systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/main-scheduler.conf
+    journalctl --update-catalog
+    chgrp main-scheduler /etc/default/main-scheduler
+    systemctl daemon-reload
+}
+
+units_that_are_up() {
+    systemctl list-units --plain --no-legend --state=active,activating,reloading \
+        main-scheduler.service 'main-scheduler@*.service' | cut -d ' ' -f 1
+}
+
+run_in_progress() { # UNIT
+    instance=${1#main-scheduler}
+    instance=${instance#@}
+    # shellcheck disable=SC2086  # no argument at all where there is no instance
+    /usr/local/bin/main-scheduler status --json ${instance%.service} 2>/dev/null |
+        $PYTHON -I -c 'import json, sys; sys.exit(json.load(sys.stdin)["running"] is None)' 2>/dev/null
+}
+
+# A run that begins between the check and the restart is ended as by any stop: TERM and the stop grace.
+restart() { # UNIT
+    if [ $now = no ] && run_in_progress "$1"; then
+        say "$1: waiting for the end of the run in progress (Ctrl-C and --now would interrupt it)"
+        while run_in_progress "$1"; do sleep 1; done
+    fi
+    say "restarting $1"
+    systemctl restart "$1"
+}
+
+[ -n "$DESTDIR" ] || check_host
+put_files
+[ -z "$DESTDIR" ] || exit 0
+tell_system
+for unit in $(units_that_are_up); do restart "$unit"; done
+say "installed. To start it now and at every boot: systemctl enable --now main-scheduler"

@@ -1,0 +1,47 @@
+"""One booted machine per release, with the service installed by install.sh, for all tests that don't need a fresh one."""
+
+import os
+
+import pytest
+from machine import RELEASES, Machine, why_not_here
+from service import Service, install, reset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def host_can_boot():
+    """In CI a host that can't boot a machine is a failure, elsewhere it leaves these tests out."""
+    reason = why_not_here()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"the booted tests can't run here: {reason}")
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", params=RELEASES)
+def release(request, host_can_boot):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def installed(release):
+    with Machine(release) as machine:
+        install(machine)
+        yield machine
+
+
+@pytest.fixture
+def machine(installed):
+    """A machine with the service installed, not started, and nothing of earlier tests."""
+    reset(installed)
+    return installed
+
+
+@pytest.fixture
+def service(machine):
+    return Service(machine)
+
+
+@pytest.fixture
+def reports(machine):
+    """The instance main-scheduler@reports."""
+    return Service(machine, "reports")

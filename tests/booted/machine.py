@@ -1,0 +1,221 @@
+"""A booted machine: a fresh Debian with a real systemd as PID 1, in a container.
+
+The root file system comes from a cached image and every change to it lives in memory, so each machine is as new.
+"""
+
+import hashlib
+import itertools
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+BARE = ("systemd", "systemd-sysv", "dbus")
+SERVICE = (*BARE, "logrotate", "postfix", "python3-venv", "python3-apscheduler", "python3-systemd", "python3-dotenv")
+RELEASES = ("bookworm", "trixie")
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "main-scheduler-tests"
+BOOT_TIMEOUT = 60
+RTMIN_PLUS_4 = 38  # systemd's signal for "power off"
+
+serial_numbers = itertools.count(1)
+
+
+def why_not_here():
+    """The reason why this host can't boot a machine, or None."""
+    if os.geteuid() != 0:
+        return "booting a container needs root"
+    missing = [tool for tool in ("systemd-nspawn", "mmdebstrap", "nsenter") if shutil.which(tool) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)} (tests/booted/prepare.sh)"
+    if own_cgroup() is None:
+        return "no cgroup2 hierarchy that can be written to"
+    return None
+
+
+def own_cgroup():
+    """The cgroup2 directory that this process is in, where it may make others."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "cgroup2"]
+    names = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
+    if not mounts or not names:
+        return None
+    directory = Path(mounts[0] + names[0])
+    return directory if os.access(directory, os.W_OK) else None
+
+
+def image(release, packages):
+    """The directory of a cached image, made first where there is none."""
+    recipe = hashlib.sha256(" ".join((release, *packages)).encode()).hexdigest()[:12]
+    final = CACHE / f"{release}-{recipe}"
+    if final.exists():
+        return final
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"{release}-new-") as work:
+        new = Path(work, "root")
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", release, str(new)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        try:
+            new.rename(final)
+        except OSError:
+            if not final.exists():  # else another test run was faster
+                raise
+    return final
+
+
+def wait_until(predicate, timeout, what):
+    """Returns the predicate's first true value."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout} s: {what}")
+        time.sleep(0.1)
+    return value
+
+
+class CommandFailed(AssertionError):
+    """A command in the machine failed; says everything that it printed."""
+
+
+class Machine:
+    """`with Machine("trixie") as machine: machine.run("systemctl status")`.
+
+    It has no network but its own loopback unless `network` is true, when it has the host's.
+    """
+
+    def __init__(self, release, packages=SERVICE, network=False):
+        self.release = release
+        self.packages = packages
+        self.network = network
+        self.name = f"main-scheduler-test-{os.getpid()}-{next(serial_numbers)}"
+        self.cgroup = None
+        self.nspawn = None
+        self.init = None  # the host's pid of the machine's PID 1
+        self.journal_cursor = None
+
+    def __enter__(self):
+        root = image(self.release, self.packages)
+        self.console = tempfile.TemporaryFile("w+")
+        self.nspawn = subprocess.Popen(
+            self._command(root),
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=self.console,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until(self._is_booted, BOOT_TIMEOUT, f"{self.release} boots")
+        except BaseException as fault:
+            self.console.seek(0)
+            fault.add_note(self.console.read())
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.stop()
+
+    def _command(self, root):
+        command = ["systemd-nspawn", f"--directory={root}", "--read-only", "--volatile=overlay", "--boot"]
+        command += [f"--machine={self.name}", "--register=no"]
+        if not self.network:
+            command.append("--private-network")
+        if Path("/run/systemd/system").exists():
+            return command  # the host's systemd makes a scope
+        # Two machines in one cgroup would kill each other's services.
+        self.cgroup = own_cgroup() / self.name
+        self.cgroup.mkdir()
+        enter = f'echo $$ > {shlex.quote(str(self.cgroup))}/cgroup.procs; exec "$@"'
+        return ["sh", "-c", enter, "sh", *command, "--keep-unit"]
+
+    def _is_booted(self):
+        if self.nspawn.poll() is not None:
+            raise RuntimeError(f"systemd-nspawn ended with status {self.nspawn.returncode}")
+        children = Path(f"/proc/{self.nspawn.pid}/task/{self.nspawn.pid}/children").read_text().split()
+        if not children:
+            return False
+        self.init = int(children[-1])
+        state = self.run("systemctl is-system-running", check=False).stdout.strip()
+        return state in ("running", "degraded")
+
+    def stop(self):
+        if self.init is not None and self.nspawn.poll() is None:
+            os.kill(self.init, RTMIN_PLUS_4)
+        try:
+            self.nspawn.wait(30 if self.init else 0)
+        except subprocess.TimeoutExpired:
+            self.nspawn.kill()
+            self.nspawn.wait()
+        self.console.close()
+        if self.cgroup is not None:
+            wait_until(self._cgroups_are_removed, 10, f"the cgroup of {self.name} is empty")
+
+    def _cgroups_are_removed(self):
+        # nspawn makes one of the same name in the old hierarchy where there is one.
+        for top in (self.cgroup, Path("/sys/fs/cgroup/systemd", self.name)):
+            for directory, _, _ in os.walk(top, topdown=False):
+                try:
+                    os.rmdir(directory)
+                except OSError:
+                    return False
+        return True
+
+    def run(self, command, *, check=True, user=None, timeout=60, input=None):
+        """Runs a list of arguments, or a string by the shell, and gives what subprocess.run gives, as text."""
+        arguments = ["sh", "-c", command] if isinstance(command, str) else [str(word) for word in command]
+        if user is not None:
+            arguments = ["runuser", "-u", user, "--", *arguments]
+        result = subprocess.run(
+            ["nsenter", f"--target={self.init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
+            + ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
+            + arguments,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=timeout,
+        )
+        if check and result.returncode != 0:
+            raise CommandFailed(f"{command} ended with {result.returncode}\n{result.stdout}{result.stderr}")
+        return result
+
+    def read(self, path):
+        return self.run(["cat", path]).stdout
+
+    def write(self, path, text, mode=None):
+        self.run(f'mkdir -p "$(dirname {shlex.quote(path)})" && cat > {shlex.quote(path)}', input=text)
+        if mode is not None:
+            self.run(["chmod", format(mode, "o"), path])
+
+    def exists(self, path):
+        return self.run(["test", "-e", path], check=False).returncode == 0
+
+    def copy(self, source, target):
+        """Copies a directory of the host's into the machine."""
+        pack = subprocess.Popen(
+            ["tar", "-C", str(source), "--exclude=.git", "--exclude=__pycache__", "-c", "."], stdout=subprocess.PIPE
+        )
+        with pack:
+            unpack = f"mkdir -p {shlex.quote(target)} && tar -C {shlex.quote(target)} --no-same-owner -x"
+            subprocess.run(["nsenter", f"--target={self.init}", "--mount", "--root", "--wd", "sh", "-c", unpack],
+                           stdin=pack.stdout, check=True)
+        assert pack.returncode == 0
+
+    def property(self, unit, name):
+        return self.run(["systemctl", "show", "--property", name, "--value", unit]).stdout.rstrip("\n")
+
+    def forget_journal(self):
+        """From here on, journal() gives only what is new."""
+        shown = self.run("journalctl --sync; journalctl --lines=0 --show-cursor --quiet").stdout
+        self.journal_cursor = shown.partition("-- cursor: ")[2].strip()
+
+    def journal(self, *arguments, output="cat"):
+        """What journalctl prints, since forget_journal()."""
+        since = [f"--after-cursor={self.journal_cursor}"] if self.journal_cursor else []
+        self.run("journalctl --sync")
+        return self.run(["journalctl", f"--output={output}", "--no-pager", "--quiet", *since, *arguments]).stdout
+
+    wait_until = staticmethod(wait_until)

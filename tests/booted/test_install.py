@@ -1,0 +1,204 @@
+"""install.sh and uninstall.sh on a server as bare as a new one."""
+
+import re
+
+import pytest
+from machine import BARE, Machine
+from service import SOURCE, Service, install
+
+INSTALL = f"{SOURCE}/deploy/install.sh"
+UNINSTALL = f"{SOURCE}/deploy/uninstall.sh"
+
+# What a package manager, systemd and a user database change by themselves, whoever uses them.
+NOT_OURS = re.compile(
+    r"/(proc|sys|dev|run|tmp|root|usr/src)/|/var/(tmp|cache|lib/apt|log/(apt|journal|wtmp|lastlog|btmp|dpkg))"
+    r"|/etc/(passwd|group|shadow|gshadow)-?$|/etc/\.pwd\.lock$|/var/lib/systemd/"
+)
+
+
+def files(machine):
+    """Type, mode, owner and path of all files."""
+    lines = machine.run("find / -xdev -printf '%y %m %u:%g %p\\n'").stdout.splitlines()
+    return sorted(line for line in lines if not NOT_OURS.search(line.split(" ", 3)[3]))
+
+
+def users(machine):
+    return machine.run("sort /etc/passwd /etc/group; sort /etc/shadow | cut -d : -f 1,2").stdout
+
+
+@pytest.fixture(scope="module")
+def bare(release):
+    """A bare machine with the host's network and the checkout; install.sh has not run."""
+    with Machine(release, packages=BARE, network=True) as machine:
+        yield machine
+
+
+def test_bare_server_gets_a_working_service(bare):
+    install(bare)
+    bare.run("systemctl enable --now main-scheduler")
+    assert Service(bare).property("ActiveState") == "active"
+    assert bare.run("systemctl is-enabled main-scheduler").stdout == "enabled\n"
+
+
+def test_purge_leaves_nothing(machine):
+    machine.run([UNINSTALL, "--purge"])
+    before, users_before = files(machine), users(machine)
+
+    machine.run(INSTALL)
+    machine.write("/etc/default/main-scheduler@reports", "SCHED_ENV=test\n")
+    machine.run("install -D -m 755 /opt/main-scheduler/main.py /opt/main-scheduler/reports/main.py")
+    Service(machine).drop_in("memory.conf")
+    machine.run("systemctl enable --now main-scheduler main-scheduler@reports")
+    assert files(machine) != before
+    machine.run("rm -r /opt/main-scheduler/reports")  # the user's own
+
+    machine.run([UNINSTALL, "--purge"])
+    assert files(machine) == before
+    assert users(machine) == users_before
+    assert not machine.exists("/run/main-scheduler")
+    assert machine.run("systemctl list-units --all --plain --no-legend 'main-scheduler*'").stdout == ""
+
+    machine.run([UNINSTALL, "--purge"])  # again, with nothing there
+    machine.run(INSTALL)
+
+
+def test_purge_keeps_a_script_of_the_users(machine, service):
+    service.script("print('mine')\n")
+    said = machine.run([UNINSTALL, "--purge"]).stdout
+    assert machine.read(service.script_file) == "print('mine')\n"
+    assert "/opt/main-scheduler" in said
+    machine.run(INSTALL)
+
+
+def test_installing_again_changes_no_file(machine):
+    before = files(machine)
+    machine.run(INSTALL)
+    machine.run(INSTALL)
+    assert files(machine) == before
+
+
+def test_installing_again_keeps_settings_and_script(machine, service):
+    service.settings(SCHED_ENV="prod")
+    service.script("print('mine')\n")
+    machine.run(INSTALL)
+    assert machine.read(service.settings_file) == "SCHED_ENV=prod\n"
+    assert machine.read(service.script_file) == "print('mine')\n"
+
+
+def test_settings_are_readable_for_the_service_only(machine, service):
+    assert machine.run(["stat", "-c", "%a %U:%G", service.settings_file]).stdout == "640 root:main-scheduler\n"
+
+
+def test_package_is_byte_compiled(machine):
+    modules = machine.run("cd /usr/local/lib/main-scheduler/sched_runner && ls *.py | wc -l").stdout
+    compiled = machine.run("cd /usr/local/lib/main-scheduler/sched_runner/__pycache__ && ls *.pyc | wc -l").stdout
+    assert modules == compiled != "0\n"
+
+
+def test_installing_leaves_a_stopped_service_stopped(machine, service):
+    machine.run(INSTALL)
+    assert service.property("ActiveState") == "inactive"
+
+
+def test_upgrade_restarts_what_is_up_after_the_run_in_progress(machine, service):
+    service.script("import os, time\nopen(os.environ['STATE_DIRECTORY'] + '/began', 'w')\n"
+                   "while not os.path.exists('/etc/may-end'): time.sleep(0.05)\n"
+                   "open(os.environ['STATE_DIRECTORY'] + '/ended', 'w')\n")
+    service.start()
+    machine.wait_until(lambda: service.status()["running"], 20, "a run is going")
+    pid = service.property("MainPID")
+
+    machine.run(f"systemd-run --unit=upgrade {INSTALL}")
+    machine.wait_until(lambda: "waiting" in machine.journal("--unit=upgrade"), 60, "install.sh waits")
+    assert service.property("MainPID") == pid
+    machine.write("/etc/may-end", "")
+    machine.wait_until(lambda: service.property("MainPID") not in (pid, "0"), 30, "the service is restarted")
+    machine.run("rm /etc/may-end")
+    assert machine.exists(f"{service.state}/ended")
+
+
+def test_upgrade_now_restarts_during_a_run(machine, service):
+    service.script("import time\ntime.sleep(600)\n")
+    service.start()
+    machine.wait_until(lambda: service.status()["running"], 20, "a run is going")
+    pid = service.property("MainPID")
+    machine.run([INSTALL, "--now"], timeout=60)
+    assert service.property("MainPID") not in (pid, "0")
+
+
+def test_upgrade_restarts_running_instances_too(machine, service, reports):
+    reports.script("print('report')\n")
+    reports.settings(SCHED_ENV="prod")
+    reports.start()
+    machine.wait_until(lambda: not reports.status()["running"], 20, "the run is over")
+    pid = reports.property("MainPID")
+    machine.run(INSTALL)
+    assert reports.property("MainPID") not in (pid, "0")
+    assert service.property("ActiveState") == "inactive"
+
+
+def test_uninstall_keeps_settings_logs_state_and_script(machine, service):
+    service.settings(SCHED_ENV="prod")
+    service.start()
+    kept = [service.settings_file, service.script_file, service.logs, service.state]
+    machine.run(UNINSTALL)
+    assert [path for path in kept if not machine.exists(path)] == []
+    assert machine.read(service.settings_file) == "SCHED_ENV=prod\n"
+    assert not machine.exists("/usr/local/bin/main-scheduler")
+    assert service.property("LoadState") == "not-found"
+    machine.run(INSTALL)
+
+
+def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
+    machine.run([UNINSTALL, "--purge"])
+    before, users_before = files(machine), users(machine)
+    machine.run(f"DESTDIR=/tmp/stage {INSTALL}")
+    assert files(machine) == before
+    assert users(machine) == users_before
+    staged = machine.run("cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' | sort").stdout.split()
+    assert staged == [
+        "./etc/default/main-scheduler",
+        "./etc/logrotate.d/main-scheduler",
+        "./etc/needrestart/conf.d/main-scheduler.conf",
+        "./opt/main-scheduler/main.py",
+        "./usr/local/bin/main-scheduler",
+        "./usr/local/lib/systemd/catalog/main-scheduler.catalog",
+        "./usr/local/lib/systemd/system/main-scheduler.service",
+        "./usr/local/lib/systemd/system/main-scheduler@.service",
+        "./usr/local/lib/sysusers.d/main-scheduler.conf",
+        "./usr/local/lib/tmpfiles.d/main-scheduler.conf",
+        "./usr/local/share/doc/main-scheduler/README.md",
+    ]
+    assert "/tmp/stage" not in machine.run("grep -arl /tmp/stage /tmp/stage || true").stdout
+    machine.run(f"rm -r /tmp/stage && {INSTALL}")
+
+
+def test_refusal_elsewhere_names_what_is_missing(machine):
+    """As on a distribution without apt and without the three libraries."""
+    hide = (
+        "mount --bind /dev/null /usr/bin/apt-get && chmod -x /usr/bin/apt-get; "
+        "mkdir -p /tmp/empty && mount --bind /tmp/empty /usr/lib/python3/dist-packages && "
+    )
+    refused = machine.run(f"unshare --mount sh -c '{hide} PATH=/usr/sbin:/usr/bin {INSTALL}'", check=False)
+    assert refused.returncode == 1
+    assert "python3-apscheduler python3-systemd python3-dotenv" in refused.stderr
+
+
+@pytest.mark.parametrize("script", [INSTALL, UNINSTALL])
+def test_help_and_wrong_options(machine, script):
+    assert machine.run([script, "--help"]).stdout.startswith("Usage: sudo ./deploy/")
+    assert machine.run([script, "--wrong"], check=False).returncode == 2
+
+
+def test_needrestart_leaves_the_units_alone(machine):
+    """Read the way needrestart does: the last pattern that matches a unit's name decides."""
+    program = """
+        our %nrconf = (override_rc => {});
+        eval do { local (@ARGV, $/) = "/etc/needrestart/conf.d/main-scheduler.conf"; <> };
+        for my $unit (@ARGV) {
+            print "$unit ", join(",", map { $nrconf{override_rc}{$_} } grep { $unit =~ /$_/ } keys %{$nrconf{override_rc}}), "\\n";
+        }
+    """
+    units = ["main-scheduler.service", "main-scheduler@reports.service", "cron.service"]
+    said = machine.run(["perl", "-e", program, *units]).stdout
+    assert said == "main-scheduler.service 0\nmain-scheduler@reports.service 0\ncron.service \n"
