@@ -17,11 +17,10 @@ _LONGEST_PIECE = 32768
 _PARTIAL_AFTER = 0.5
 _LONGEST_CHARACTER = 4
 
-_CONTROLS = [*range(0x09), *range(0x0B, 0x20), 0x7F]
+_CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 _MORE_CONTROLS = range(0x80, 0xA0)  # as characters: C2 80 to C2 9F in UTF-8
 _ESCAPES = {code: f"\\x{code:02x}" for code in _CONTROLS} | {ord("\r"): "\\r"}
 _ESCAPES |= {code: f"\\xc2\\x{code:02x}" for code in _MORE_CONTROLS}
-_BLANKED = bytes(0 if byte in _CONTROLS else byte for byte in range(256))
 
 
 class Piece(NamedTuple):
@@ -48,7 +47,7 @@ def tagged(pieces: Sequence[Piece], tag: bytes) -> bytes:
 
 def escape(text: bytes) -> bytes:
     r"""Show the bytes of control characters and of what is not UTF-8 as ``\x1b``; newlines and tabs stay."""
-    if text.translate(_BLANKED) == text and (text.isascii() or _is_clean_utf8(text)):
+    if text.translate(None, _CONTROLS) == text and (text.isascii() or _is_clean_utf8(text)):
         return text
     return text.decode(errors="backslashreplace").translate(_ESCAPES).encode()
 

@@ -31,8 +31,9 @@ NAMES = (
 )
 _GIVEN_TO_MAIN = "SCHED_RUN"
 
-_SHORTEST = timedelta(seconds=0.1)
-_LONGEST = timedelta(days=36525)
+# Of an interval, in seconds, and of any span of time.
+_SHORTEST = 0.1
+_LONGEST = 36525 * 86400.0
 
 # The units of systemd.time(7), in seconds.
 _UNITS = {
@@ -190,7 +191,7 @@ def parse_span(text: str) -> float:
         total, position = total + float(number) * _UNITS[unit], match.end()
     if text[position:].strip() or position == 0:
         raise ValueError("not a time span; write it like 30min, 2h, 1d or 7h 30min")
-    if total > _LONGEST.total_seconds():
+    if total > _LONGEST:
         raise ValueError("longer than 100 years")
     return total
 
@@ -201,7 +202,7 @@ def parse_interval(text: str) -> timedelta:
     Raises ValueError.
     """
     seconds = _mapping_seconds(text) if text.lstrip().startswith("{") else parse_span(text)
-    if not _SHORTEST.total_seconds() <= seconds <= _LONGEST.total_seconds():
+    if not _SHORTEST <= seconds <= _LONGEST:
         raise ValueError("the interval must be between 0.1 s and 100 years")
     return timedelta(seconds=seconds)
 

@@ -115,7 +115,8 @@ class Run:
         self._clock = clock
         self._poller = select.poll()
         self._phase = _Phase.RUNNING
-        self._interrupted = self._timed_out = self._ended = self._never_ran = False
+        self._interrupted = self._timed_out = self._ended = False
+        self._stuck_in = ""
         self._deadline = 0.0
         self._wait_status: int | None = None
         self._usage: Any = None
@@ -141,8 +142,9 @@ class Run:
         duration = self._clock() - began
         self._sweep()
         self._capture.drain(_DRAIN_LASTS)
-        if self._never_ran:
-            return replace(result, reason=f"{self._settings.python} could not be executed")
+        if self._stuck_in:
+            reason = f"{self._stuck_in} could not execute {self._settings.python}; its own words are the line before"
+            return replace(result, reason=reason)
         exit_status, signal_number = decode(self._wait_status)
         return replace(
             result,
@@ -237,7 +239,8 @@ class Run:
         self._ended = True
         # A zombie still has the name of what it last executed: with the launcher's, exec failed.
         is_launcher = name in _LAUNCHER_NAMES and name != os.path.basename(self._settings.python)
-        self._never_ran = is_launcher and decode(self._wait_status)[0] in _CANNOT_EXEC
+        if is_launcher and decode(self._wait_status)[0] in _CANNOT_EXEC:
+            self._stuck_in = name
 
     def _sweep(self) -> None:
         killed, given_up = self._sweeper.sweep()

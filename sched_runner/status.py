@@ -33,11 +33,6 @@ class Status:
     state: State
     now: float
 
-    @property
-    def last_run(self) -> dict[str, Any] | None:
-        """The last run that has ended."""
-        return self.state.runs[-1] if self.state.runs else None
-
     def fault(self) -> str:
         """What is wrong, in words; empty where all is well."""
         state = self.state
