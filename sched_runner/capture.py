@@ -217,20 +217,21 @@ class Capture:
 
 
 class Tail:
-    """A sink that keeps the end of a run's output."""
+    """A sink that keeps the end of one channel of a run."""
 
     _KEPT = 65536
 
-    def __init__(self) -> None:
-        self._text: dict[str, bytes] = {}
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._text = b""
 
     def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
         """Keep the last of these pieces."""
-        for continued, text in pieces:
-            joint = b"" if continued else b"\n"
-            self._text[channel] = (self._text.get(channel, b"") + joint + text)[-self._KEPT :]
+        if channel == self._channel:
+            for continued, text in pieces:
+                self._text = (self._text + (b"" if continued else b"\n") + text)[-self._KEPT :]
 
-    def last(self, channel: str, lines: int) -> list[str]:
-        """The last lines of a channel; the first of all that were kept may be the end of a longer one."""
-        cut, *whole = self._text.get(channel, b"").decode(errors="replace").split("\n")
+    def last(self, lines: int) -> list[str]:
+        """The last lines; the first of all that were kept may be the end of a longer one."""
+        cut, *whole = self._text.decode(errors="replace").split("\n")
         return ([f"…{cut}"] * bool(cut) + whole)[-lines:]

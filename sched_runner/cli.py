@@ -276,7 +276,7 @@ def _next_due(settings: Settings) -> float | None:
 def _status(arguments: argparse.Namespace) -> int:
     import json
 
-    from sched_runner.state import LockFile, State, StateError, StateFile
+    from sched_runner.state import LockFile, State, StateError, StateFile, boottime
     from sched_runner.status import Health, Status
 
     place, source = _find(arguments)
@@ -292,7 +292,7 @@ def _status(arguments: argparse.Namespace) -> int:
     except (OSError, StateError) as error:
         print(f"{place.name}: unknown: {error}", file=sys.stderr)
         return Health.UNKNOWN
-    status = Status(place.name, pid, state or State(), time.time())
+    status = Status(place.name, pid, state or State(), time.time(), boottime())
     if arguments.json:
         print(json.dumps(status.as_json(), indent=1))
     else:
@@ -309,8 +309,10 @@ def _trigger(arguments: argparse.Namespace) -> int:
         pid = LockFile(settings.state_dir, writable=False).holder(LockFile.SCHEDULER)
     except OSError as error:
         raise OperatorError(f"cannot use {settings.state_dir}: {error.strerror}") from None
-    if not pid:
+    if pid is None:
         raise OperatorError(f"{place.name} is not running", 3)
+    if pid == 0:
+        raise OperatorError(f"{place.name} is running where its process cannot be seen from here")
     try:
         os.kill(pid, TRIGGER)
     except PermissionError:

@@ -1,5 +1,6 @@
 """The job that the schedule keeps: one run, from its lock and its number to its summary."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 _LEVELS = {Outcome.SUCCEEDED: logging.INFO, Outcome.INTERRUPTED: logging.WARNING}
 _STDERR_LINES = 20
 _NAMED = 5
+_STATE, _MARKER = "state.json", "last_success.txt"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Job:
         self._outputs = outputs
         self._stop = stop
         self._sweeper = Sweeper()
-        self._fault: str | None = None
+        self._faults: dict[str, str] = {}
         self.state = State()
 
     def perform(
@@ -81,7 +83,7 @@ class Job:
             self._sync()
             started()
 
-        tail = Tail()
+        tail = Tail("stderr")
         capture = Capture(number, [*self._outputs.sinks, tail])
         run = Run(number, settings, environment(environ, settings, number), capture, self._sweeper, stop=self._stop)
         result = run.execute(on_start)
@@ -93,36 +95,40 @@ class Job:
 
     def update(self, change: Callable[[State], object], *, durable: bool = True) -> None:
         """Change the state, here and in state.json; while that cannot be written, here alone."""
-        fault: str | None = None
+        fault = ""
         with self._store.exclusive(self._lock):
-            try:
-                if self._fault is None:
+            if _STATE not in self._faults:
+                with contextlib.suppress(OSError, StateError):  # what is known here is good enough
                     self.state = self._store.load()
-                change(self.state)
+            change(self.state)
+            try:
                 self._store.save(self.state, durable=durable)
-            except (OSError, StateError) as error:
+            except OSError as error:
                 fault = str(error)
-        self._tell_fault(fault)
+        self._tell_fault(_STATE, fault)
 
     def _sync(self) -> None:
         try:
             self._store.sync()
         except OSError as error:
-            self._tell_fault(str(error))
+            self._tell_fault(_STATE, str(error))
 
-    def _tell_fault(self, fault: str | None) -> None:
-        if fault and not self._fault:
-            log.warning("state.json cannot be written, the schedule goes on: %s", fault)
-        elif self._fault and not fault:
-            log.warning("state.json can be written again")
-        self._fault = fault
+    def _tell_fault(self, name: str, fault: str) -> None:
+        """Once when a file cannot be written, and once when it can again: ``fault`` is empty."""
+        if fault and name not in self._faults:
+            log.warning("%s cannot be written, the schedule goes on: %s", name, fault)
+            self._faults[name] = fault
+        elif not fault and self._faults.pop(name, None):
+            log.warning("%s can be written again", name)
 
     def _mark(self, result: RunResult) -> None:
         if result.outcome is Outcome.SUCCEEDED:
+            fault = ""
             try:
                 self._store.mark_success(words.timestamp(time.time()))
             except OSError as error:
-                log.warning("last_success.txt cannot be written: %s", error)
+                fault = str(error)
+            self._tell_fault(_MARKER, fault)
 
     def _tell(self, result: RunResult, leftovers: Leftovers, tail: Tail, *, sandboxed: bool) -> None:
         if leftovers.killed:
@@ -134,7 +140,7 @@ class Job:
             text += f"; next run at {words.clock_time(self.state.next_due)}"
         lines: list[str] = []
         if result.outcome in outcome.FAILURES:
-            lines = tail.last("stderr", _STDERR_LINES)
+            lines = tail.last(_STDERR_LINES)
             if sandboxed and (hint := outcome.sandbox_hint("\n".join([result.reason, *lines]))):
                 text += f"; {hint}"
         level = _LEVELS.get(result.outcome, logging.ERROR)
@@ -169,7 +175,7 @@ def _end(stored: State, result: RunResult, due: Due | None) -> None:
     stored.runs.append(as_json(result))
     if result.outcome is Outcome.SUCCEEDED:
         stored.failures_in_a_row = 0
-        stored.last_success = time.time()
+        stored.last_success, stored.fresh_boottime = time.time(), state.boottime()
     elif result.outcome in outcome.FAILURES:
         stored.failures_in_a_row += 1
 

@@ -11,6 +11,7 @@ from functools import partial
 from systemd import journal
 
 from sched_runner.capture import Piece, tagged
+from sched_runner.losses import Losses
 from sched_runner.stream import PatientStream
 
 _SOCKET = "/run/systemd/journal/socket"
@@ -32,8 +33,7 @@ class Journal(logging.Handler):
     def __init__(self, identifier: str, notices: deque[str]) -> None:
         super().__init__()
         self._identifier = identifier
-        self._notices = notices
-        self._lost_records = 0
+        self._losses = Losses("the journal", notices)
         self._probe: socket.socket | None = None
         self._streams = {
             channel: PatientStream("the journal", partial(_connect, identifier, priority), notices)
@@ -43,15 +43,13 @@ class Journal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record of the scheduler's own, with its fields (systemd.journal-fields(7))."""
         if not self._has_room():
-            self._lost_records += 1
+            self._losses.add(1, "nobody takes them; scheduler.log has them")
             return
         fields: Mapping[str, object] = getattr(record, "fields", {})
         sent = {name: str(value) for name, value in fields.items() if value is not None}
         priority = _PRIORITIES.get(record.levelno, journal.LOG_INFO)
         journal.send(self.format(record), PRIORITY=priority, SYSLOG_IDENTIFIER=self._identifier, **sent)
-        if self._lost_records:
-            self._notices.append(f"the journal takes records again; {self._lost_records} were lost there")
-            self._lost_records = 0
+        self._losses.end()
 
     def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
         """Write lines of main.py, as capture.Sink says."""
@@ -68,7 +66,7 @@ class Journal(logging.Handler):
             return False
         poller = select.poll()
         poller.register(self._probe, select.POLLOUT)
-        return any(event & select.POLLOUT for _, event in poller.poll(0 if self._lost_records else _RECORD_PATIENCE_MS))
+        return any(event & select.POLLOUT for _, event in poller.poll(0 if self._losses else _RECORD_PATIENCE_MS))
 
 
 def _connect(identifier: str, priority: int) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.capture import Piece, tagged
+from sched_runner.losses import Losses
 
 # logrotate's "size 1M" takes files of 1,048,576 bytes and above: ours is one below.
 MAX_BYTES = 1024 * 1024 - 1
@@ -63,13 +65,12 @@ class RotatingFile(RotatingFileHandler):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, delay=True)
-        self._notices = notices
+        self._losses = Losses(str(path), notices)
         self._rotate_lock, self._rotate_hold = lock, hold
         self._clock = clock
         self._file: FileIO | None = None
         self._torn = False
-        self._failed_at: float | None = None
-        self._lost_lines = 0
+        self._failed_at = -math.inf
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record of the scheduler's own."""
@@ -88,20 +89,22 @@ class RotatingFile(RotatingFileHandler):
             self._write_portion(batch)
 
     def _write_portion(self, batch: bytes) -> None:
-        if self._failed_at is not None and self._clock() < self._failed_at + _RETRY_AFTER:
-            self._lost_lines += batch.count(b"\n")
-            return
-        try:
-            if self._is_full(self._follow(), self._torn + len(batch)):
-                self.doRollover()
-            written = self._append(self._follow(), batch)
-        except OSError as error:
-            self._fail(error.strerror or str(error), batch.count(b"\n"))
-        else:
+        written, reason = 0, "the last attempt was less than a second ago"
+        if self._clock() >= self._failed_at + _RETRY_AFTER:
+            try:
+                file = self._follow()
+                if self._is_full(file, self._torn + len(batch)):
+                    self.doRollover()
+                    file = self._follow()
+                written, reason = self._append(file, batch), os.strerror(errno.ENOSPC)
+            except OSError as error:
+                reason = error.strerror or str(error)
             if written < len(batch):
-                self._fail(os.strerror(errno.ENOSPC), batch.count(b"\n", written))
-            else:
-                self._recover()
+                self._failed_at = self._clock()
+        if written < len(batch):
+            self._losses.add(batch.count(b"\n", written), reason)
+        else:
+            self._losses.end()
 
     def close(self) -> None:
         """Close the file."""
@@ -172,18 +175,6 @@ class RotatingFile(RotatingFileHandler):
         if written:
             self._torn = data[written - 1 : written] != b"\n"
         return max(0, written - (len(data) - len(batch)))
-
-    def _fail(self, reason: str, lines: int) -> None:
-        if self._failed_at is None:
-            self._notices.append(f"{self.baseFilename} cannot be written, lines are lost: {reason}")
-        self._failed_at = self._clock()
-        self._lost_lines += lines
-
-    def _recover(self) -> None:
-        if self._failed_at is not None:
-            lost = words.count(self._lost_lines, "line")
-            self._notices.append(f"{self.baseFilename} can be written again; {lost} were lost")
-            self._failed_at, self._lost_lines = None, 0
 
     def _is_held(self) -> bool:
         """Whether logrotate is at work."""

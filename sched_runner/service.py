@@ -85,12 +85,13 @@ class Service:
     def _begin(self) -> datetime:
         """Take over the state of the scheduler before. Gives the first due time."""
         previous = self._load()
-        first = first_due(previous, self._settings, time.time(), _boottime(), supervised=self._supervised)
+        first = first_due(previous, self._settings, time.time(), state.boottime(), supervised=self._supervised)
         interrupted: list[int | None] = []
 
         def begin(stored: State) -> None:
             interrupted.append(job.note_interrupted(stored))
             stored.clean, stored.started, stored.boot_id = False, time.time(), state.boot_id()
+            stored.fresh_boottime = state.boottime()
             stored.interval, stored.timeout = self._settings.interval.total_seconds(), self._settings.timeout
             stored.next_due = first
 
@@ -186,7 +187,7 @@ class Service:
     def _due(self) -> Due:
         last = self._scheduler.last_due.timestamp()
         following = self._scheduler.next_due.timestamp()
-        return Due(last, _boottime() - (time.time() - last), following)
+        return Due(last, state.boottime() - (time.time() - last), following)
 
     def _on_skip(self, due: datetime) -> None:
         when = words.clock_time(due.timestamp())
@@ -227,10 +228,6 @@ def first_due(previous: State, settings: Settings, now: float, boottime: float, 
         last = now - (boottime - previous.due_boottime)  # whatever was done to the wall clock since
     # A due time to come is from a clock that was wrong then, or is now.
     return now if last > now else last + settings.interval.total_seconds()
-
-
-def _boottime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _stopped(stored: State) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -26,7 +27,8 @@ class StateError(Exception):
 class State:
     """The content of state.json.
 
-    Times are in seconds since the epoch, but ``due_boottime`` in seconds of CLOCK_BOOTTIME within the boot ``boot_id``.
+    Times are in seconds since the epoch; ``due_boottime`` and ``fresh_boottime`` (of the last success, or of the start)
+    are in seconds of CLOCK_BOOTTIME within the boot ``boot_id``.
     """
 
     boot_id: str = ""
@@ -40,6 +42,7 @@ class State:
     number: int = 0
     running: dict[str, Any] | None = None
     last_success: float | None = None
+    fresh_boottime: float | None = None
     failures_in_a_row: int = 0
     skipped: int = 0
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -73,6 +76,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def boottime() -> float:
+    """Seconds since boot, suspend included; nobody can set this clock (clock_gettime(2))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def boot_id() -> str:
     """Tells this boot from another (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -97,9 +105,11 @@ class StateFile:
         try:
             values = json.loads(text)
             known = {f.name for f in fields(State)}
-            return State(**{name: value for name, value in values.items() if name in known})
+            state = State(**{name: value for name, value in values.items() if name in known})
+            state.runs, state.number = list(state.runs), int(state.number)
         except (ValueError, TypeError, AttributeError) as error:
             raise StateError(f"{self._path} is faulty: {error}") from None
+        return state
 
     def set_aside(self) -> Path:
         """Keep a faulty file under another name, so that a new one can be begun. Raises OSError."""

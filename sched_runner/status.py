@@ -26,12 +26,16 @@ class Health(IntEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a scheduler at a time, in seconds since the epoch; ``pid`` is None where none is running."""
+    """What is known of a scheduler; ``pid`` is None where none is running.
+
+    ``now`` is in seconds since the epoch, ``boottime`` in seconds of CLOCK_BOOTTIME.
+    """
 
     name: str
     pid: int | None
     state: State
     now: float
+    boottime: float
 
     def fault(self) -> str:
         """What is wrong, in words; empty where all is well."""
@@ -39,11 +43,9 @@ class Status:
         if state.failures_in_a_row:
             outcome = next((r["outcome"] for r in reversed(state.runs) if r["outcome"] != "interrupted"), "failed")
             return f"the last run {_was(outcome)}, {words.count(state.failures_in_a_row, 'failure')} in a row"
-        since = max(state.last_success or 0.0, state.started or 0.0)
+        age = self.boottime - (state.fresh_boottime or 0.0)
         allowed = (state.interval or 0.0) + (state.timeout or 0.0) + _SLACK
-        if self.pid is not None and since and self.now - since > allowed:
-            return f"no success for {words.duration(self.now - since)}"
-        return ""
+        return f"no success for {words.duration(age)}" if self.pid is not None and age > allowed else ""
 
     def health(self) -> Health:
         """The exit status."""

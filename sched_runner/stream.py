@@ -6,7 +6,7 @@ import select
 from collections import deque
 from collections.abc import Callable
 
-from sched_runner import words
+from sched_runner.losses import Losses
 
 PATIENCE = 5.0
 
@@ -21,14 +21,11 @@ class PatientStream:
     def __init__(
         self, name: str, connect: Callable[[], int], notices: deque[str], *, patience: float = PATIENCE
     ) -> None:
-        self._name = name
+        self._losses = Losses(name, notices)
         self._connect = connect
-        self._notices = notices
         self._patience_ms = int(patience * 1000)
         self._descriptor: int | None = None
         self._torn = False
-        self._stuck = False
-        self._lost_lines = 0
 
     def write(self, batch: bytes) -> None:
         """Write whole lines; never raises, never blocks for longer than the patience without progress."""
@@ -37,15 +34,9 @@ class PatientStream:
             self._torn = view[written - 1] != ord("\n")
             view = view[written:]
         if view:
-            self._lose(batch.count(b"\n", max(0, len(batch) - len(view))))
+            self._losses.add(batch.count(b"\n", max(0, len(batch) - len(view))), "nobody takes them; scheduler.log has them")
         else:
-            self._recover()
-
-    def _recover(self) -> None:
-        if self._lost_lines:
-            lost = words.count(self._lost_lines, "line")
-            self._notices.append(f"{self._name} takes lines again; {lost} were lost there, they are in scheduler.log")
-        self._stuck, self._lost_lines = False, 0
+            self._losses.end()
 
     def _write_some(self, view: memoryview) -> int:
         """How much was written; 0 where the reader took nothing in time, or is gone."""
@@ -55,7 +46,7 @@ class PatientStream:
                     self._descriptor = self._connect()
                 return os.write(self._descriptor, view)
             except BlockingIOError:
-                if self._stuck or not self._await_room():
+                if self._losses or not self._await_room():
                     return 0
             except OSError:
                 self._disconnect()
@@ -72,9 +63,3 @@ class PatientStream:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
-
-    def _lose(self, lines: int) -> None:
-        if not self._lost_lines:
-            self._notices.append(f"{self._name} takes no lines, some are lost there; they are in scheduler.log")
-        self._stuck = True
-        self._lost_lines += lines

@@ -1,0 +1,207 @@
+from dataclasses import replace
+
+import pytest
+
+from sched_runner.state import State
+from sched_runner.status import Health, Status, one_line
+
+NOW = 1_700_000_000.0
+BOOTTIME = 100_000.0
+
+
+def run(number, outcome="succeeded", duration=1.5):
+    return {"number": number, "outcome": outcome, "started": NOW - 60, "duration": duration}
+
+
+# A scheduler of an hour's interval that has made one run, a minute ago.
+WELL = State(
+    started=NOW - 60,
+    interval=3600.0,
+    timeout=600.0,
+    next_due=NOW + 3540,
+    number=1,
+    last_success=NOW - 60,
+    fresh_boottime=BOOTTIME - 60,
+    runs=[run(1)],
+)
+FAILED = replace(WELL, failures_in_a_row=2, runs=[run(1), run(2, "failed"), run(3, "timed out")])
+
+
+def status(state=WELL, pid: int | None = 42, now=NOW, boottime=BOOTTIME):
+    return Status("main-scheduler", pid, state, now, boottime)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pid", "later", "health", "fault"),
+    [
+        ({}, 42, 0, Health.HEALTHY, ""),
+        ({}, None, 0, Health.NOT_RUNNING, ""),
+        ({}, None, 1_000_000, Health.NOT_RUNNING, ""),
+        ({"last_success": None, "runs": []}, 42, 0, Health.HEALTHY, ""),
+        (
+            {"failures_in_a_row": 1, "runs": [run(1, "failed")]},
+            42,
+            0,
+            Health.WRONG,
+            "the last run failed, 1 failure in a row",
+        ),
+        (
+            {"failures_in_a_row": 3, "runs": [run(3, "not started")]},
+            42,
+            0,
+            Health.WRONG,
+            "the last run was not started, 3 failures in a row",
+        ),
+        (
+            {"failures_in_a_row": 1, "runs": [run(1, "killed"), run(2, "interrupted")]},
+            42,
+            0,
+            Health.WRONG,
+            "the last run was killed, 1 failure in a row",
+        ),
+        (
+            {"failures_in_a_row": 1, "runs": [run(2, "interrupted")]},
+            42,
+            0,
+            Health.WRONG,
+            "the last run failed, 1 failure in a row",
+        ),
+        (
+            {"failures_in_a_row": 1, "runs": [run(1, "failed")]},
+            None,
+            0,
+            Health.NOT_RUNNING,
+            "the last run failed, 1 failure in a row",
+        ),
+        # Interval, time-out and a minute after the last success.
+        ({}, 42, 3600 + 600, Health.HEALTHY, ""),
+        ({}, 42, 3600 + 600 + 1, Health.WRONG, "no success for 1 h 11 min"),
+        # The wall clock may have been set in the meantime.
+        ({"last_success": NOW - 1_000_000}, 42, 3600 + 600, Health.HEALTHY, ""),
+        ({"last_success": None}, 42, 3600 + 600 + 1, Health.WRONG, "no success for 1 h 11 min"),
+    ],
+)
+def test_health_is_what_the_state_says(changes, pid, later, health, fault):
+    found = status(replace(WELL, **changes), pid, boottime=BOOTTIME + later)
+    assert (found.health(), found.fault()) == (health, fault)
+
+
+def test_the_exit_statuses_are_those_that_monitoring_knows():
+    assert [(health.name, int(health)) for health in Health] == [
+        ("HEALTHY", 0),
+        ("WRONG", 1),
+        ("NOT_RUNNING", 3),
+        ("UNKNOWN", 4),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch):
+    monkeypatch.setattr("sched_runner.words.clock_time", lambda when: f"@{when - NOW:+.0f}")
+
+
+def test_the_text_of_one_that_is_well():
+    assert status().text(coloured=False).splitlines() == [
+        "main-scheduler: up (process 42), waiting for the next run",
+        "  last success  @-60, 1 min ago",
+        "  next run      @+3540",
+        "  last runs      ✓  ",
+        "                1.5s",
+        "  last run      1 succeeded, begun @-60",
+    ]
+
+
+def test_the_text_of_one_whose_runs_fail():
+    assert status(FAILED).text(coloured=False).splitlines()[1:] == [
+        "  wrong: the last run timed out, 2 failures in a row",
+        "  last success  @-60, 1 min ago",
+        "  next run      @+3540",
+        "  last runs      ✓    ✗    ✗  ",
+        "                1.5s 1.5s 1.5s",
+        "  last run      3 timed out, begun @-60",
+    ]
+
+
+def test_the_text_of_one_with_a_run_going():
+    going = replace(WELL, running={"number": 2, "started": NOW - 5})
+    assert status(going).text(coloured=False).startswith("main-scheduler: up (process 42), run 2 is going for 5 s\n")
+
+
+def test_the_text_of_one_that_is_not_running_promises_no_next_run():
+    text = status(pid=None).text(coloured=False)
+    assert text.startswith("main-scheduler: not running\n")
+    assert "next run" not in text
+
+
+def test_the_text_of_one_that_has_never_run():
+    assert status(State(), pid=None).text(coloured=False).splitlines() == [
+        "main-scheduler: not running",
+        "  last success  never",
+        "  no run has ended yet",
+    ]
+
+
+def test_the_last_12_runs_are_drawn_under_each_other():
+    runs = [run(number, "succeeded", 61.0 * number) for number in range(1, 15)]
+    marks, took = status(replace(WELL, runs=runs)).text(coloured=False).splitlines()[3:5]
+    assert marks.count("✓") == 12
+    assert took.split() == [run["duration"] and f"{n}min{n}s" for n, run in enumerate(runs, 1)][2:]
+    assert len(marks) == len(took)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "mark"),
+    [
+        ("succeeded", "\033[32m"),
+        ("failed", "\033[31m"),
+        ("killed", "\033[31m"),
+        ("timed out", "\033[31m"),
+        ("not started", "\033[31m"),
+        ("interrupted", "\033[2m"),
+    ],
+)
+def test_a_mark_has_its_colour_only_where_asked_for(outcome, mark):
+    found = status(replace(WELL, runs=[run(1, outcome)]))
+    assert mark in found.text(coloured=True)
+    assert "\033" not in found.text(coloured=False)
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_times():
+    assert "0 s ago" in status(now=NOW - 1000).text(coloured=False)
+
+
+def test_json_says_the_same_for_programs():
+    assert status(FAILED).as_json() == {
+        "name": "main-scheduler",
+        "health": "wrong",
+        "fault": "the last run timed out, 2 failures in a row",
+        "pid": 42,
+        "started": NOW - 60,
+        "running": None,
+        "last_success": NOW - 60,
+        "next_due": NOW + 3540,
+        "failures_in_a_row": 2,
+        "skipped": 0,
+        "runs": FAILED.runs,
+    }
+
+
+def test_json_of_one_that_is_not_running_has_no_next_run_and_none_going():
+    found = status(replace(WELL, running={"number": 2, "started": NOW}), pid=None).as_json()
+    assert (found["health"], found["running"], found["next_due"]) == ("not running", None, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (State(), "started @+0"),
+        (WELL, "last run 1 succeeded; last success @-60; next run @+3540"),
+        (FAILED, "last run 3 timed out; last success @-60; next run @+3540; 2 failures in a row"),
+        (
+            replace(WELL, running={"number": 2, "started": NOW - 5}),
+            "run 2 is going since @-5; last run 1 succeeded; last success @-60; next run @+3540",
+        ),
+    ],
+)
+def test_systemd_is_told_the_truth_in_one_line(state, line):
+    assert one_line(state, NOW) == line
