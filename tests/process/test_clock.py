@@ -1,0 +1,126 @@
+"""The clock is set, in the process under test alone: the time between runs stays, and costs nothing."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from faults import set_offset
+from harness import Command, Site, gaps, wait_until
+
+HOUR, DAY, YEAR = 3600.0, 86400.0, 31557600.0
+INTERVAL = 0.7
+# A run that starts late by less than a second is on time; the next one is as much early.
+ON_TIME = 0.45
+
+RECORD = """
+    read now rest </proc/uptime
+    echo $now >>times
+"""
+
+Start = Callable[..., Command]
+
+
+@pytest.fixture
+def offset(site: Site) -> Path:
+    path = site.path / "offset"
+    set_offset(path, 0.0)
+    return path
+
+
+@pytest.fixture
+def start(site: Site, offset: Path) -> Start:
+    patch = f"import faults\nfaults.shift_clock({str(offset)!r})"
+    return lambda **env: site.start(patch=patch, **{"SCHED_INTERVAL": f"{INTERVAL}s"} | env)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [HOUR, -DAY, 10 * YEAR, -10 * YEAR, 0.03, 0.2, -0.2, 1.5, -1.5, 20.0, -20.0],
+    ids=lambda step: f"{step:+g}s",
+)
+def test_a_step_of_the_clock_between_runs_moves_no_run(site: Site, offset: Path, start: Start, step: float) -> None:
+    site.shell(RECORD)
+    scheduler = start()
+    wait_until(lambda: len(site.times()) >= 2)
+    cpu, memory = scheduler.cpu(), scheduler.kib("VmRSS")
+    set_offset(offset, step)
+    wait_until(lambda: len(site.times()) >= 5, 10)
+    assert all(abs(gap - INTERVAL) < ON_TIME for gap in gaps(site.times())), gaps(site.times())
+    assert scheduler.cpu() - cpu < 0.5
+    assert scheduler.kib("VmRSS") - memory < 4096
+
+
+def test_a_board_that_boots_in_1970_and_gets_the_time_later_keeps_its_cadence(
+    site: Site, offset: Path, start: Start
+) -> None:
+    set_offset(offset, 100.0 - time.time())
+    site.shell(RECORD)
+    scheduler = start()
+    wait_until(lambda: len(site.times()) >= 2)
+    cpu, memory = scheduler.cpu(), scheduler.kib("VmRSS")
+    assert site.state()["due"] < DAY
+    set_offset(offset, 0.0)
+    wait_until(lambda: len(site.times()) >= 5, 10)
+    assert all(abs(gap - INTERVAL) < ON_TIME for gap in gaps(site.times())), gaps(site.times())
+    assert scheduler.cpu() - cpu < 0.5
+    assert scheduler.kib("VmRSS") - memory < 4096
+    wait_until(lambda: abs(site.state()["due"] - time.time()) < 60)
+
+
+def test_many_steps_forth_and_back_drift_by_less_than_a_second(site: Site, offset: Path, start: Start) -> None:
+    site.shell(RECORD)
+    start()
+    for count, step in enumerate((HOUR, -HOUR, DAY, 0.0, -YEAR, 30.0, -30.0, 0.3), 1):
+        wait_until(lambda count=count: len(site.times()) > count)
+        set_offset(offset, step)
+    times = site.times()
+    assert times[-1] - times[0] == pytest.approx((len(times) - 1) * INTERVAL, abs=0.6)
+
+
+@pytest.mark.parametrize("step", [HOUR, -DAY], ids=["forward", "back"])
+def test_a_step_during_a_run_neither_times_it_out_nor_moves_the_next(
+    site: Site, offset: Path, start: Start, step: float
+) -> None:
+    site.fifo("go")
+    site.shell(RECORD + "echo started >started\n[ -e second ] || { >second; read line <go; }\n")
+    start(SCHED_TIMEOUT="1min")
+    site.await_file("started")
+    set_offset(offset, step)
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() > began + 0.2)
+    (site.path / "go").write_text("\n")
+    runs = site.await_runs(3)
+    assert [run["outcome"] for run in runs[:3]] == ["succeeded"] * 3
+    assert 0 < runs[0]["duration"] < 10
+    over = [gap % INTERVAL for gap in gaps(site.times())]
+    assert all(min(rest, INTERVAL - rest) < 0.25 for rest in over), "off the grid"
+
+
+@pytest.mark.parametrize("step", [HOUR, -DAY, 10 * YEAR], ids=["+1h", "-1d", "+10y"])
+def test_a_step_while_a_run_is_overlong_skips_no_more_than_the_time_that_passed(
+    site: Site, offset: Path, start: Start, step: float
+) -> None:
+    site.shell(RECORD + "[ -e second ] || { >second; sleep 2; }\n")
+    scheduler = start()
+    wait_until(site.times)
+    wait_until(lambda: site.state().get("skipped", 0) >= 1)
+    cpu = scheduler.cpu()
+    set_offset(offset, step)
+    wait_until(lambda: len(site.times()) >= 3, 10)
+    assert site.state()["skipped"] <= 3
+    assert scheduler.cpu() - cpu < 0.5
+
+
+def test_status_of_a_shifted_clock_is_not_taken_for_a_late_run_when_the_scheduler_resumes(
+    site: Site, offset: Path, start: Start
+) -> None:
+    site.shell(RECORD)
+    set_offset(offset, 10 * YEAR)
+    scheduler = start(SCHED_INTERVAL="3s", SCHED_START="resume")
+    site.await_runs(1)
+    scheduler.kill()
+    set_offset(offset, 0.0)
+    start(SCHED_INTERVAL="3s", SCHED_START="resume")
+    wait_until(lambda: len(site.times()) >= 2)
+    assert gaps(site.times())[0] == pytest.approx(3.0, abs=0.6)

@@ -1,0 +1,182 @@
+"""A stop at any moment: exit 0, nothing left; and main.py gets its stop grace."""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from harness import Command, Site, wait_until
+
+NEVER = {"SCHED_INTERVAL": "1h"}
+# A main.py that is importing, running or ending at most moments, with a child.
+BUSY = "import json, subprocess, sys; child = subprocess.Popen(['sleep', '0.1']); print('x' * 5000); child.wait()"
+
+
+def stop_with(scheduler: Command, number: int, times: int = 1) -> int:
+    for _ in range(times):
+        with contextlib.suppress(ProcessLookupError):
+            scheduler.signal(number)
+    return scheduler.wait()
+
+
+def pause(seconds: float) -> None:
+    threading.Event().wait(seconds)  # the moment itself is what is tested
+
+
+def stop_at_random_moments(site: Site, count: int, seed: int) -> None:
+    chance = random.Random(seed)
+    site.main(BUSY)
+    for number in range(count):
+        scheduler = site.start(SCHED_INTERVAL="300ms", SCHED_STOP_GRACE="5s")
+        scheduler.await_handlers()
+        pause(chance.uniform(0, 0.7))
+        times = 3 if number % 2 else 1
+        assert stop_with(scheduler, chance.choice((signal.SIGTERM, signal.SIGINT)), times) == 0, f"stop {number}"
+        wait_until(lambda: not site.processes.alive(), 1, f"nothing left after stop {number}")
+        assert not site.state() or site.state()["running"] is None
+        assert not site.state() or site.state()["clean"]
+    assert b"Traceback" not in site.log()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_30_stops_at_random_moments_end_with_exit_0_and_leave_nothing(site: Site, seed: int) -> None:
+    stop_at_random_moments(site, 30, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_100_stops_at_random_moments_end_with_exit_0_and_leave_nothing(site: Site, seed: int) -> None:
+    stop_at_random_moments(site, 100, seed)
+
+
+def test_stops_while_the_interpreter_starts_leave_nothing(site: Site) -> None:
+    chance = random.Random(3)
+    site.main(BUSY)
+    for _ in range(12):
+        scheduler = site.start(**NEVER)
+        pause(chance.uniform(0, 0.06))
+        status = stop_with(scheduler, signal.SIGTERM)
+        assert status in (0, -signal.SIGTERM)
+        wait_until(lambda: not site.processes.alive(), 1, "nothing left")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_when_the_handlers_have_just_been_installed_runs_nothing_and_exits_0(site: Site, number: int) -> None:
+    site.main("open('ran', 'w')")
+    fifo = site.fifo("installed")
+    patch = f"""
+        import faults
+        def around(original, *args, **options):
+            original(*args, **options)
+            open({str(fifo)!r}, "w").write("here\\n")
+        faults.wrap("sched_runner.signals:Signals.__init__", around)
+    """
+    scheduler = site.start(patch=patch, **NEVER)
+    assert fifo.read_text() == "here\n"
+    assert stop_with(scheduler, number) == 0
+    assert not site.processes.alive()
+
+
+def test_a_stop_during_a_run_gives_the_stop_grace_then_kills(site: Site) -> None:
+    site.use("print_signals.py")
+    scheduler = site.start(**NEVER, SCHED_STOP_GRACE="700ms")
+    wait_until(lambda: site.output() == b"ready\n")
+    began = time.monotonic()
+    assert scheduler.stop() == 0
+    assert 0.6 < time.monotonic() - began < 3
+    assert site.output() == b"ready\nTERM\n"
+    assert site.runs()[0]["signal"] == signal.SIGKILL
+    assert not site.processes.alive()
+
+
+def test_a_stop_lets_main_py_end_by_itself_within_the_stop_grace(site: Site) -> None:
+    site.main(
+        """
+        import signal, sys, time
+        signal.signal(signal.SIGTERM, lambda *_: (print("bye"), sys.exit(0)))
+        print("ready")
+        time.sleep(60)
+        """
+    )
+    scheduler = site.start(**NEVER, SCHED_STOP_GRACE="30s")
+    wait_until(lambda: site.output() == b"ready\n")
+    assert scheduler.stop(10) == 0
+    assert site.output() == b"ready\nbye\n"
+    assert site.outcomes() == ["interrupted"]
+
+
+def test_three_stops_in_a_row_shorten_nothing_and_break_nothing(site: Site) -> None:
+    site.use("print_signals.py")
+    scheduler = site.start(**NEVER, SCHED_STOP_GRACE="1s")
+    wait_until(lambda: site.output() == b"ready\n")
+    began = time.monotonic()
+    assert stop_with(scheduler, signal.SIGTERM, 3) == 0
+    assert time.monotonic() - began > 0.9
+    assert site.output() == b"ready\nTERM\n", "TERM once"
+    assert not site.processes.alive()
+
+
+def test_a_stop_ends_the_whole_tree_of_the_run(site: Site) -> None:
+    site.use("spawn_tree.py")
+    scheduler = site.start(**NEVER, SCHED_STOP_GRACE="500ms")
+    wait_until(lambda: site.output() == b"ready\n")
+    assert scheduler.stop() == 0
+    assert not site.processes.alive()
+
+
+def test_a_stop_when_idle_takes_no_time(site: Site) -> None:
+    site.shell("echo x")
+    scheduler = site.start(**NEVER)
+    site.await_runs(1)
+    wait_until(lambda: not scheduler.children())
+    began = time.monotonic()
+    assert scheduler.stop() == 0
+    assert time.monotonic() - began < 1
+
+
+def test_ctrl_c_in_a_terminal_stops_scheduler_and_run_with_exit_0(site: Site) -> None:
+    site.use("print_signals.py")
+    main_side, terminal = os.openpty()
+    scheduler = site.start(
+        **NEVER,
+        SCHED_STOP_GRACE="300ms",
+        options={"stdin": terminal, "stdout": terminal, "start_new_session": True, "preexec_fn": take_terminal},
+    )
+    os.close(terminal)
+    wait_until(lambda: site.output() == b"ready\n")
+    os.write(main_side, b"\x03")
+    assert scheduler.wait() == 0
+    assert site.output() == b"ready\nTERM\n", "the run has a session of its own"
+    os.close(main_side)
+
+
+def take_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def test_a_hang_up_stops_a_scheduler_without_environment_file(site: Site) -> None:
+    site.use("print_signals.py")
+    scheduler = site.start(**NEVER, SCHED_STOP_GRACE="300ms")
+    wait_until(lambda: site.output() == b"ready\n")
+    assert stop_with(scheduler, signal.SIGHUP) == 0
+    assert not site.processes.alive()
+
+
+def test_a_flood_of_signals_neither_deadlocks_nor_ends_the_schedule(site: Site) -> None:
+    site.shell("echo 1 >>times")
+    scheduler = site.start(SCHED_INTERVAL="500ms")
+    wait_until(site.times)
+    for _ in range(3000):
+        scheduler.signal(signal.SIGUSR1)
+    before = len(site.times())
+    wait_until(lambda: len(site.times()) >= before + 3)
+    assert scheduler.stop() == 0
+    assert b"Traceback" not in site.log()
+    assert Path(site.own / "lock").exists()
