@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # sysexits.h
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
+# As a shell has it for one that SIGPIPE ended.
+EX_SIGPIPE = 128 + 13
+EX_BROKEN_PIPE = 128 + 13  # as a shell says of one that SIGPIPE killed
 _MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -34,9 +37,15 @@ class OperatorError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
+    _open_standard_streams()
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.function(arguments))
+        status = int(arguments.function(arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at exit fails again
+        return EX_BROKEN_PIPE
     except SettingsError as error:
         lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
         print("\n  ".join(lines), file=sys.stderr)
@@ -44,6 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OperatorError as error:
         print(f"main-scheduler: {error}", file=sys.stderr)
         return error.exit_status
+    else:
+        return status
+
+
+def _open_standard_streams() -> None:
+    """Where one is closed, the next file to be opened would take its place, and be written to as if it were it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -160,7 +178,7 @@ def _live(environ: Mapping[str, str], name: str, notices: "deque[str]") -> "logg
 
 
 def _is_coloured() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return os.isatty(1) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _watchdog(environ: Mapping[str, str]) -> float | None:

@@ -107,7 +107,9 @@ class StateFile:
             known = {f.name for f in fields(State)}
             state = State(**{name: value for name, value in values.items() if name in known})
             state.runs, state.number = list(state.runs), int(state.number)
-        except (ValueError, TypeError, AttributeError) as error:
+            if state.running is not None:
+                state.running = {"number": int(state.running["number"]), "started": float(state.running["started"])}
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise StateError(f"{self._path} is faulty: {error}") from None
         return state
 
