@@ -42,7 +42,7 @@ class Job:
         self._outputs = outputs
         self._stop = stop
         self._sweeper = Sweeper()
-        self._faults: dict[str, str] = {}
+        self._faults: set[str] = set()
         self.state = State()
 
     def perform(
@@ -117,9 +117,10 @@ class Job:
         """Once when a file cannot be written, and once when it can again: ``fault`` is empty."""
         if fault and name not in self._faults:
             log.warning("%s cannot be written, the schedule goes on: %s", name, fault)
-            self._faults[name] = fault
-        elif not fault and self._faults.pop(name, None):
+            self._faults.add(name)
+        elif not fault and name in self._faults:
             log.warning("%s can be written again", name)
+            self._faults.remove(name)
 
     def _mark(self, result: RunResult) -> None:
         if result.outcome is Outcome.SUCCEEDED:

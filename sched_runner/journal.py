@@ -34,39 +34,47 @@ class Journal(logging.Handler):
         super().__init__()
         self._identifier = identifier
         self._losses = Losses("the journal", notices)
-        self._probe: socket.socket | None = None
         self._streams = {
-            channel: PatientStream("the journal", partial(_connect, identifier, priority), notices)
+            channel: PatientStream(
+                "the journal", partial(_connect, identifier, priority), notices, given_up=self._has_given_up
+            )
             for channel, priority in _CHANNEL_PRIORITIES.items()
         }
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record of the scheduler's own, with its fields (systemd.journal-fields(7))."""
-        if not self._has_room():
+        if self._has_room() and self._send(record):
+            self._losses.end()
+        else:
             self._losses.add(1, "nobody takes them; scheduler.log has them")
-            return
+
+    def _send(self, record: logging.LogRecord) -> bool:
         fields: Mapping[str, object] = getattr(record, "fields", {})
         sent = {name: str(value) for name, value in fields.items() if value is not None}
         priority = _PRIORITIES.get(record.levelno, journal.LOG_INFO)
-        journal.send(self.format(record), PRIORITY=priority, SYSLOG_IDENTIFIER=self._identifier, **sent)
-        self._losses.end()
+        try:
+            journal.send(self.format(record), PRIORITY=priority, SYSLOG_IDENTIFIER=self._identifier, **sent)
+        except OSError:
+            return False
+        return True
 
     def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
         """Write lines of main.py, as capture.Sink says."""
         self._streams[channel].write(tagged(pieces, f"{channel} run {run} ".encode()))
 
+    def _has_given_up(self) -> bool:
+        return any(stream.is_losing for stream in self._streams.values())
+
     def _has_room(self) -> bool:
         """Whether the journal takes a record now: journal.send would wait for ever."""
-        try:
-            if self._probe is None:
-                self._probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-                self._probe.connect(_SOCKET)
-        except OSError:
-            self._probe = None
-            return False
         poller = select.poll()
-        poller.register(self._probe, select.POLLOUT)
-        return any(event & select.POLLOUT for _, event in poller.poll(0 if self._losses else _RECORD_PATIENCE_MS))
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+                probe.connect(_SOCKET)
+                poller.register(probe, select.POLLOUT)
+                return bool(poller.poll(0 if self._losses else _RECORD_PATIENCE_MS))
+        except OSError:
+            return False
 
 
 def _connect(identifier: str, priority: int) -> int:

@@ -64,6 +64,7 @@ class Service:
 
     def run(self) -> None:
         """Keep the schedule until SIGTERM or SIGINT. Raises AlreadyRunningError, StateDirectoryError."""
+        notify.status("starting")
         self._outputs.attach()
         directory = self._settings.state_dir
         lock = _claim(directory)
@@ -122,7 +123,7 @@ class Service:
         arrived = self._signals.take()
         if arrived & STOP or (RELOAD in arrived and not self._reloadable):
             self._begin_stop()
-        elif RELOAD in arrived:
+        elif RELOAD in arrived and not self._stopping:
             self._reload()
         if TRIGGER in arrived and not self._stopping:
             self._trigger()

@@ -3,27 +3,38 @@
 import contextlib
 import os
 import select
+import time
 from collections import deque
 from collections.abc import Callable
 
 from sched_runner.losses import Losses
 
 PATIENCE = 5.0
+# A socket is reported as writable only when three quarters of its buffer are free, which for a journal that reads 8 MB
+# can take longer than the patience: there is room to write long before.
+_LOOK_AGAIN_MS = 100
 
 
 class PatientStream:
     """Writes whole lines to a descriptor.
 
     ``connect`` gives the descriptor (which should not block), and a new one where the reader closed the old; it
-    may raise OSError.
+    may raise OSError. While ``given_up`` is true, another stream has waited for the same reader in vain.
     """
 
     def __init__(
-        self, name: str, connect: Callable[[], int], notices: deque[str], *, patience: float = PATIENCE
+        self,
+        name: str,
+        connect: Callable[[], int],
+        notices: deque[str],
+        *,
+        patience: float = PATIENCE,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._losses = Losses(name, notices)
         self._connect = connect
-        self._patience_ms = int(patience * 1000)
+        self._patience = patience
+        self._given_up = given_up
         self._descriptor: int | None = None
         self._torn = False
 
@@ -34,29 +45,40 @@ class PatientStream:
             self._torn = view[written - 1] != ord("\n")
             view = view[written:]
         if view:
-            self._losses.add(batch.count(b"\n", max(0, len(batch) - len(view))), "nobody takes them; scheduler.log has them")
+            self._losses.add(
+                batch.count(b"\n", max(0, len(batch) - len(view))), "nobody takes them; scheduler.log has them"
+            )
         else:
             self._losses.end()
 
+    @property
+    def is_losing(self) -> bool:
+        """Whether the last lines were lost."""
+        return bool(self._losses)
+
     def _write_some(self, view: memoryview) -> int:
         """How much was written; 0 where the reader took nothing in time, or is gone."""
-        for _ in range(2):
+        until = time.monotonic() + (0 if self._losses or self._given_up() else self._patience)
+        disconnected = 0
+        while disconnected < 2:
             try:
                 if self._descriptor is None:
                     self._descriptor = self._connect()
                 return os.write(self._descriptor, view)
             except BlockingIOError:
-                if self._losses or not self._await_room():
+                if time.monotonic() >= until:
                     return 0
+                self._await_room()
             except OSError:
                 self._disconnect()
+                disconnected += 1
         return 0
 
-    def _await_room(self) -> bool:
+    def _await_room(self) -> None:
         assert self._descriptor is not None
         poller = select.poll()
         poller.register(self._descriptor, select.POLLOUT)
-        return bool(poller.poll(self._patience_ms))
+        poller.poll(_LOOK_AGAIN_MS)
 
     def _disconnect(self) -> None:
         if self._descriptor is not None:

@@ -82,24 +82,32 @@ class CommandFailed(AssertionError):
 class Machine:
     """`with Machine("trixie") as machine: machine.run("systemctl status")`.
 
-    It has no network but its own loopback unless `network` is true, when it has the host's.
+    It has no network but its own loopback unless `network` is true, when it has the host's. It can be rebooted
+    where `keep` is true.
     """
 
-    def __init__(self, release, packages=SERVICE, network=False):
+    def __init__(self, release, packages=SERVICE, network=False, keep=False):
         self.release = release
         self.packages = packages
         self.network = network
+        self.keep = keep
+        self.layers = None
         self.name = f"main-scheduler-test-{os.getpid()}-{next(serial_numbers)}"
         self.cgroup = None
         self.nspawn = None
         self.init = None  # the host's pid of the machine's PID 1
-        self.journal_cursor = None
 
     def __enter__(self):
-        root = image(self.release, self.packages)
+        self.root = image(self.release, self.packages)
+        if self.keep:
+            self._mount_layers()
+        self._boot()
+        return self
+
+    def _boot(self):
         self.console = tempfile.TemporaryFile("w+")
         self.nspawn = subprocess.Popen(
-            self._command(root),
+            self._command(),
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             stdin=subprocess.DEVNULL,
             stdout=self.console,
@@ -112,14 +120,14 @@ class Machine:
             fault.add_note(self.console.read())
             self.stop()
             raise
-        return self
 
     def __exit__(self, *exception):
         self.stop()
 
-    def _command(self, root):
-        command = ["systemd-nspawn", f"--directory={root}", "--read-only", "--volatile=overlay", "--boot"]
-        command += [f"--machine={self.name}", "--register=no"]
+    def _command(self):
+        command = ["systemd-nspawn", f"--directory={self.root}", f"--machine={self.name}", "--register=no", "--boot"]
+        if not self.keep:
+            command += ["--read-only", "--volatile=overlay"]
         if not self.network:
             command.append("--private-network")
         if Path("/run/systemd/system").exists():
@@ -129,6 +137,27 @@ class Machine:
         self.cgroup.mkdir()
         enter = f'echo $$ > {shlex.quote(str(self.cgroup))}/cgroup.procs; exec "$@"'
         return ["sh", "-c", enter, "sh", *command, "--keep-unit"]
+
+    def _mount_layers(self):
+        """A layer in memory for what changes, like nspawn's own but that a reboot keeps it."""
+        self.layers = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.layers], check=True)
+        upper, work, merged = (self.layers / name for name in ("upper", "work", "merged"))
+        for directory in (upper, work, merged):
+            directory.mkdir()
+        options = f"lowerdir={self.root},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, merged], check=True)
+        self.root = merged
+
+    def _unmount_layers(self):
+        subprocess.run(["umount", self.layers / "merged"], check=False)
+        subprocess.run(["umount", self.layers], check=True)
+        self.layers.rmdir()
+
+    def reboot(self):
+        """Power off and on again: an nspawn with --keep-unit does not reboot by itself."""
+        self._power_off()
+        self._boot()
 
     def _is_booted(self):
         if self.nspawn.poll() is not None:
@@ -141,6 +170,11 @@ class Machine:
         return state in ("running", "degraded")
 
     def stop(self):
+        self._power_off()
+        if self.layers is not None:
+            self._unmount_layers()
+
+    def _power_off(self):
         if self.init is not None and self.nspawn.poll() is None:
             os.kill(self.init, RTMIN_PLUS_4)
         try:
@@ -148,6 +182,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             self.nspawn.kill()
             self.nspawn.wait()
+        self.init = None
         self.console.close()
         if self.cgroup is not None:
             wait_until(self._cgroups_are_removed, 10, f"the cgroup of {self.name} is empty")
@@ -168,8 +203,25 @@ class Machine:
         if user is not None:
             arguments = ["runuser", "-u", user, "--", *arguments]
         result = subprocess.run(
-            ["nsenter", f"--target={self.init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
-            + ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
+            [
+                "nsenter",
+                f"--target={self.init}",
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--pid",
+                "--cgroup",
+                "--root",
+                "--wd",
+            ]
+            + [
+                "env",
+                "-i",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME=/root",
+                "LANG=C.UTF-8",
+            ]
             + arguments,
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
@@ -200,22 +252,23 @@ class Machine:
         )
         with pack:
             unpack = f"mkdir -p {shlex.quote(target)} && tar -C {shlex.quote(target)} --no-same-owner -x"
-            subprocess.run(["nsenter", f"--target={self.init}", "--mount", "--root", "--wd", "sh", "-c", unpack],
-                           stdin=pack.stdout, check=True)
+            subprocess.run(
+                ["nsenter", f"--target={self.init}", "--mount", "--root", "--wd", "sh", "-c", unpack],
+                stdin=pack.stdout,
+                check=True,
+            )
         assert pack.returncode == 0
 
     def property(self, unit, name):
         return self.run(["systemctl", "show", "--property", name, "--value", unit]).stdout.rstrip("\n")
 
     def forget_journal(self):
-        """From here on, journal() gives only what is new."""
-        shown = self.run("journalctl --sync; journalctl --lines=0 --show-cursor --quiet").stdout
-        self.journal_cursor = shown.partition("-- cursor: ")[2].strip()
+        """From here on, journal() gives only what is new (--after-cursor= of 252 skips the first that matches)."""
+        self.run("journalctl --sync && journalctl --quiet --rotate --vacuum-time=1us")
 
     def journal(self, *arguments, output="cat"):
         """What journalctl prints, since forget_journal()."""
-        since = [f"--after-cursor={self.journal_cursor}"] if self.journal_cursor else []
         self.run("journalctl --sync")
-        return self.run(["journalctl", f"--output={output}", "--no-pager", "--quiet", *since, *arguments]).stdout
+        return self.run(["journalctl", f"--output={output}", "--no-pager", "--quiet", *arguments]).stdout
 
     wait_until = staticmethod(wait_until)

@@ -7,6 +7,25 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[2]
 SOURCE = "/usr/src/main-scheduler"  # the checkout in the machine
 
+# A script that goes on until end_run() says with which exit status it shall end.
+GATED = """
+import os, sys
+gate = os.environ["STATE_DIRECTORY"] + "/gate"
+if os.path.lexists(gate):
+    os.unlink(gate)
+os.mkfifo(gate)
+sys.exit(int(open(gate).read()))
+"""
+
+# The command with a fault in it: what stands before its start changes the package.
+LAUNCHER = """
+import sys
+sys.path.insert(0, "/usr/local/lib/main-scheduler")
+{patch}
+from sched_runner.cli import main
+sys.exit(main())
+"""
+
 
 def install(machine, *options):
     """Copies the checkout into the machine and runs install.sh."""
@@ -78,3 +97,57 @@ class Service:
     def log(self):
         """All of scheduler.log that is kept, oldest first."""
         return self.machine.run(f"cd {self.logs} && cat $(ls -rv scheduler.log*)").stdout
+
+    def patch(self, code):
+        """Executes code in the process of the scheduler before it begins, in the place of the plain command."""
+        launcher = "/etc/main-scheduler/launcher.py"
+        self.machine.write(launcher, LAUNCHER.format(patch=code))
+        plain = self.machine.run(["systemctl", "cat", self.unit]).stdout
+        command = next(line for line in plain.splitlines() if line.startswith("ExecStart=/usr/local/bin/"))
+        command = command.replace("/usr/local/bin/main-scheduler", f"/usr/bin/python3 -I {launcher}")
+        directory = f"/etc/systemd/system/{self.unit}.d"
+        self.machine.write(f"{directory}/launcher.conf", f"[Service]\nExecStart=\n{command}\n")
+        self.systemctl("daemon-reload")
+
+    def is_running(self):
+        return self.status()["running"]
+
+    def runs(self):
+        """The runs that have ended, as state.json has them."""
+        return self.status()["runs"]
+
+    def wait_for_run(self):
+        return self.machine.wait_until(self.is_running, 20, "a run is going")
+
+    def wait_for_runs(self, count, timeout=30):
+        """Waits for the end of so many runs, and gives their outcomes."""
+        self.machine.wait_until(lambda: len(self.runs()) >= count, timeout, f"{count} runs have ended")
+        return [run["outcome"] for run in self.runs()]
+
+    def end_run(self, exit_status=0):
+        """Lets the run of GATED that is going end."""
+        gate = f"{self.state}/gate"
+        self.machine.wait_until(
+            lambda: self.machine.run(["test", "-p", gate], check=False).returncode == 0, 20, "the run is at its gate"
+        )
+        self.machine.run(f"timeout 20 sh -c 'echo {exit_status} > {gate}'; rm {gate}")
+
+    def trigger(self):
+        self.machine.run(["main-scheduler", "trigger", *filter(None, [self.instance])])
+
+    def processes(self):
+        """The pids of all processes of the service's user, in the control group or elsewhere."""
+        found = self.machine.run(
+            "find /proc -maxdepth 1 -user main-scheduler -name '[0-9]*' -printf '%f\\n'", check=False
+        )
+        return sorted(found.stdout.split())
+
+    def control_group(self):
+        """The pids in the control group, which is not there when the unit is down."""
+        group = f"/sys/fs/cgroup{self.property('ControlGroup') or f'/system.slice/{self.unit}'}"
+        return sorted(self.machine.run(f"cat {group}/cgroup.procs", check=False).stdout.split())
+
+    def records(self):
+        """Its journal since forget_journal(), without what systemd says about it."""
+        lines = self.machine.journal(f"--unit={self.unit}", "--all", output="json").splitlines()
+        return [entry for entry in map(json.loads, lines) if entry.get("SYSLOG_IDENTIFIER") == self.name]

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -291,7 +292,7 @@ def joined(log: bytes, channel: str = "stdout", run: int | None = None) -> bytes
 
 
 class Supervisor:
-    """What systemd would be told: a NOTIFY_SOCKET of the test's own."""
+    """What systemd would be told: a NOTIFY_SOCKET of the test's own, always read, as a full one blocks who writes."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -299,26 +300,28 @@ class Supervisor:
         self.address = str(path)
         self.messages: list[tuple[float, str]] = []
         self._read = 0
+        self._closed = threading.Event()
+        self._reader = threading.Thread(target=self._collect)
+        self._reader.start()
+
+    def _collect(self) -> None:
+        while not self._closed.is_set():
+            if select.select([self._socket], [], [], 0.05)[0]:
+                self.messages.append((time.monotonic(), self._socket.recv(65536).decode()))
 
     def receive(self, seconds: float) -> list[str]:
         """What comes within this time, or what is there already and was not asked for yet."""
-        self._collect(seconds)
+        self._closed.wait(seconds)
         return [text for _, text in self._unread()]
 
     def await_message(self, begin: str, deadline: float = DEADLINE) -> str:
         """Wait for the next one that has a line beginning so; those before it are passed over."""
 
         def found() -> str | None:
-            self._collect(0.02)
             new = (text for _, text in self._unread(until=begin))
             return next((text for text in new if _has_line(text, begin)), None)
 
         return wait_until(found, deadline, begin) or ""
-
-    def _collect(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while select.select([self._socket], [], [], max(0.0, until - time.monotonic()))[0]:
-            self.messages.append((time.monotonic(), self._socket.recv(65536).decode()))
 
     def _unread(self, until: str | None = None) -> list[tuple[float, str]]:
         """Those that were not given yet, up to the first that has the line ``until``."""
@@ -330,6 +333,8 @@ class Supervisor:
         return self.messages[begin : self._read]
 
     def close(self) -> None:
+        self._closed.set()
+        self._reader.join()
         self._socket.close()
 
 

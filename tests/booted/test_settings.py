@@ -1,0 +1,59 @@
+"""The environment file as shipped, and who may read what."""
+
+import json
+import re
+
+import pytest
+
+PRINTS_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))\n"
+SHOWS_WHAT_DOTENV_READS = """
+import dotenv, json, sys
+print(json.dumps(dotenv.dotenv_values(sys.argv[1], interpolate=False)))
+"""
+
+
+@pytest.fixture
+def reader(machine):
+    """A user who is in the group."""
+    machine.run("useradd --groups main-scheduler reader")
+    yield "reader"
+    machine.run("userdel reader 2>/dev/null")
+
+
+@pytest.mark.parametrize("uncommented", [False, True])
+def test_main_gets_the_shipped_settings_as_dotenv_reads_them(machine, service, uncommented):
+    if uncommented:
+        machine.run(f"sed -i 's/^#SCHED_/SCHED_/' {service.settings_file}")
+    service.script(PRINTS_ENVIRONMENT)
+    service.start()
+    assert service.wait_for_runs(1) == ["succeeded"]
+    printed = re.search(r"stdout run 1 \| (.*)", service.log())[1]
+    environment = {name: value for name, value in json.loads(printed).items() if name.startswith("SCHED_")}
+    read = json.loads(machine.run(["python3", "-c", SHOWS_WHAT_DOTENV_READS, service.settings_file]).stdout)
+    assert environment == read | {"SCHED_RUN": "1"}
+    assert len(read) == (10 if uncommented else 1)
+
+
+def test_logs_and_state_are_for_the_group_and_not_for_others(machine, service, reader):
+    service.script("import os, sys; sys.exit(os.environ['SCHED_RUN'] != '1')\n")
+    service.start()
+    service.wait_for_runs(1)
+    service.trigger()
+    assert service.wait_for_runs(2) == ["succeeded", "failed"]
+    for file in (f"{service.logs}/scheduler.log", f"{service.logs}/scheduler.err", f"{service.state}/last_success.txt"):
+        assert machine.run(["stat", "-c", "%a %G", file]).stdout == "640 main-scheduler\n"
+        assert machine.run(["cat", file], user=reader, check=False).returncode == 0
+        assert machine.run(["cat", file], user="nobody", check=False).returncode != 0
+        assert machine.run(f"echo >> {file}", user=reader, check=False).returncode != 0
+
+
+def test_status_is_for_the_group_and_unknown_to_others(machine, service, reader):
+    service.script("print('done')\n")
+    service.start()
+    service.wait_for_runs(1)
+    assert machine.run(["main-scheduler", "status"], user=reader).returncode == 0
+    stranger = machine.run(["main-scheduler", "status"], user="nobody", check=False)
+    assert stranger.returncode == 4
+    assert stranger.stdout == ""
+    service.stop()
+    assert machine.run(["main-scheduler", "status"], user=reader, check=False).returncode == 3
