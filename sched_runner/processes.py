@@ -100,8 +100,9 @@ class Sweeper:
 
     def left(self) -> list[Process]:
         """The processes below this one that have not been given up."""
-        _reap()
-        return [process for process in descendants() if process not in self._given_up]
+        found = [process for process in descendants() if process not in self._given_up]
+        _reap()  # afterwards: what is not found because it has just died must not stay a zombie until the next run
+        return found
 
     def sweep(self) -> tuple[dict[Process, str], dict[Process, str]]:
         """Kill until nothing is left, for 5 s at most. Gives the killed and the given up, with descriptions."""

@@ -57,6 +57,8 @@ def _prepare(booted: Any, lines: int) -> None:
 
 def _once(booted: Any, unit: str, lines: int) -> Sample:
     directory = f"/var/lib/{unit}"
+    if unit == "limited":
+        time.sleep(31)  # the limit is one for 30 s
     booted.run(f"systemctl stop {unit}; journalctl --rotate --vacuum-size=1M; rm -f {directory}/ready {directory}/go")
     booted.run(f"systemctl start --no-block {unit}")
     wait_until(lambda: booted.exists(f"{directory}/ready"), 30, f"{unit} starts main.py")
@@ -81,7 +83,7 @@ def _once(booted: Any, unit: str, lines: int) -> Sample:
     time.sleep(1)
     return {
         "lines/s": lines / (float(found) - began) if found else None,
-        "kept": f"{kept / lines:.1%}",
+        "kept %": 100 * kept / lines,
         "journald's CPU s": cpu,
     }
 

@@ -75,7 +75,7 @@ def wait_until(predicate, timeout, what):
     return value
 
 
-class CommandFailed(AssertionError):
+class CommandError(AssertionError):
     """A command in the machine failed; says everything that it printed."""
 
 
@@ -105,7 +105,7 @@ class Machine:
         return self
 
     def _boot(self):
-        self.console = tempfile.TemporaryFile("w+")
+        self.console = tempfile.TemporaryFile("w+")  # noqa: SIM115 - is open for as long as the machine is up
         self.nspawn = subprocess.Popen(
             self._command(),
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
@@ -197,7 +197,7 @@ class Machine:
                     return False
         return True
 
-    def run(self, command, *, check=True, user=None, timeout=60, input=None):
+    def run(self, command, *, check=True, user=None, timeout=60, input=None):  # noqa: A002 - as subprocess.run names it
         """Runs a list of arguments, or a string by the shell, and gives what subprocess.run gives, as text."""
         arguments = ["sh", "-c", command] if isinstance(command, str) else [str(word) for word in command]
         if user is not None:
@@ -214,24 +214,23 @@ class Machine:
                 "--cgroup",
                 "--root",
                 "--wd",
-            ]
-            + [
                 "env",
                 "-i",
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME=/root",
                 "LANG=C.UTF-8",
-            ]
-            + arguments,
+                *arguments,
+            ],
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,
             text=True,
             errors="backslashreplace",
             timeout=timeout,
+            check=False,
         )
         if check and result.returncode != 0:
-            raise CommandFailed(f"{command} ended with {result.returncode}\n{result.stdout}{result.stderr}")
+            raise CommandError(f"{command} ended with {result.returncode}\n{result.stdout}{result.stderr}")
         return result
 
     def read(self, path):

@@ -101,9 +101,11 @@ def test_installing_leaves_a_stopped_service_stopped(machine, service):
 
 
 def test_upgrade_restarts_what_is_up_after_the_run_in_progress(machine, service):
-    service.script("import os, time\nopen(os.environ['STATE_DIRECTORY'] + '/began', 'w')\n"
-                   "while not os.path.exists('/etc/may-end'): time.sleep(0.05)\n"
-                   "open(os.environ['STATE_DIRECTORY'] + '/ended', 'w')\n")
+    service.script(
+        "import os, time\nopen(os.environ['STATE_DIRECTORY'] + '/began', 'w')\n"
+        "while not os.path.exists('/etc/may-end'): time.sleep(0.05)\n"
+        "open(os.environ['STATE_DIRECTORY'] + '/ended', 'w')\n"
+    )
     service.start()
     machine.wait_until(lambda: service.status()["running"], 20, "a run is going")
     pid = service.property("MainPID")
@@ -155,7 +157,9 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
     machine.run(f"DESTDIR=/tmp/stage {INSTALL}")
     assert files(machine) == before
     assert users(machine) == users_before
-    staged = machine.run("cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' | sort").stdout.split()
+    staged = machine.run(
+        "cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' | sort"
+    ).stdout.split()
     assert staged == [
         "./etc/default/main-scheduler",
         "./etc/logrotate.d/main-scheduler",

@@ -164,7 +164,7 @@ def eventful(installed):
     machine.wait_until(lambda: message(service, LINES_LOST), 10, "the lost lines are noticed")
     machine.run(f"rm {service.logs} && mv {service.logs}.away {service.logs}")
     service.stop()  # interrupted
-    yield {
+    return {
         "records": service.records(),
         "outcomes": [run["outcome"] for run in service.runs()],
         "explained": machine.journal("--unit=main-scheduler", "--catalog", output="short"),

@@ -56,7 +56,9 @@ def test_forced_logrotates_under_a_heavy_writer_lose_no_line(machine, service, k
     machine.wait_until(rotated_until_the_run_is_over, 120, "the run is over")
     assert len(rotations) > 3
     service.stop()
-    numbers = [int(found[1]) for line in keeper() if (found := re.search(r"line (\d+) of a writer that is in a hurry$", line))]
+    numbers = [
+        int(found[1]) for line in keeper() if (found := re.search(r"line (\d+) of a writer that is in a hurry$", line))
+    ]
     assert sorted(numbers) == list(range(LINES))
 
 

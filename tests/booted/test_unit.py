@@ -75,7 +75,17 @@ def test_good_lines_are_read_alike_by_systemd_and_dotenv(machine):
     names = re.findall(r"(?m)^(\w+) ?=", GOOD_LINES)
     script = PRINT_ENVIRONMENT % names
     by_systemd = machine.run(
-        ["systemd-run", "--quiet", "--pipe", "--wait", "-p", "EnvironmentFile=/tmp/good.env", "/usr/bin/python3", "-c", script]
+        [
+            "systemd-run",
+            "--quiet",
+            "--pipe",
+            "--wait",
+            "-p",
+            "EnvironmentFile=/tmp/good.env",
+            "/usr/bin/python3",
+            "-c",
+            script,
+        ]
     )
     dotenv = (
         "import dotenv, json, os; "
@@ -90,9 +100,21 @@ def test_shipped_settings_once_uncommented_are_read_alike(machine):
     names = re.findall(r"(?m)^(SCHED_\w+)=", machine.read("/tmp/all.env"))
     script = PRINT_ENVIRONMENT % names
     by_systemd = machine.run(
-        ["systemd-run", "--quiet", "--pipe", "--wait", "-p", "EnvironmentFile=/tmp/all.env", "/usr/bin/python3", "-c", script]
+        [
+            "systemd-run",
+            "--quiet",
+            "--pipe",
+            "--wait",
+            "-p",
+            "EnvironmentFile=/tmp/all.env",
+            "/usr/bin/python3",
+            "-c",
+            script,
+        ]
     )
-    dotenv = f"import dotenv, json, os; os.environ.update(dotenv.dotenv_values('/tmp/all.env', interpolate=False)); {script}"
+    dotenv = (
+        f"import dotenv, json, os; os.environ.update(dotenv.dotenv_values('/tmp/all.env', interpolate=False)); {script}"
+    )
     assert machine.run(["python3", "-c", dotenv]).stdout == by_systemd.stdout
     assert len(names) == 10
 

@@ -192,7 +192,9 @@ def test_a_removed_log_directory_is_made_again_and_no_run_is_held_up(site: Site)
         path.unlink()
     directory.rmdir()
     goes_on(site)
-    wait_until(lambda: (directory / "scheduler.log").exists() and b"| out " in (directory / "scheduler.log").read_bytes())
+    wait_until(
+        lambda: (directory / "scheduler.log").exists() and b"| out " in (directory / "scheduler.log").read_bytes()
+    )
     assert scheduler.stop() == 0
 
 

@@ -174,7 +174,9 @@ def test_a_faulty_state_file_is_kept_aside_and_the_schedule_begins_anew(site: Si
     assert Path(site.own / "state.json.faulty").read_text() == '{"number": 12, "ru'
 
 
-@pytest.mark.parametrize("text", ["[]", "null", '"x"', "1", '{"runs": 3}', '{"number": "x"}', '{"running": []}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["[]", "null", '"x"', "1", '{"runs": 3}', '{"number": "x"}', '{"running": []}', "\xff"]
+)
 def test_a_state_file_of_another_kind_does_not_keep_the_schedule_from_starting(site: Site, text: str) -> None:
     site.own.mkdir()
     (site.own / "state.json").write_text(text, encoding="latin-1")

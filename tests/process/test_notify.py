@@ -236,9 +236,7 @@ def test_after_a_reload_the_next_run_is_due_at_the_last_due_time_plus_the_new_in
     assert gaps(site.times())[0] == pytest.approx(3.0, abs=0.5)
 
 
-def test_a_reload_to_an_interval_that_has_passed_runs_at_once(
-    site: Site, supervisor: Supervisor, start: Start
-) -> None:
+def test_a_reload_to_an_interval_that_has_passed_runs_at_once(site: Site, supervisor: Supervisor, start: Start) -> None:
     site.main("import time; print(time.monotonic(), file=open('times', 'a'))")
     scheduler = start("run", "--env-file", env_file(site, "SCHED_INTERVAL=1h\n"), SCHED_INTERVAL="1h")
     site.await_runs(1)

@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,15 +43,28 @@ def stop_at_random_moments(site: Site, count: int, seed: int) -> None:
     assert b"Traceback" not in site.log()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_30_stops_at_random_moments_end_with_exit_0_and_leave_nothing(site: Site, seed: int) -> None:
-    stop_at_random_moments(site, 30, seed)
+def in_three_lanes(path: Path, count: int, seed: int) -> None:
+    """So many stops of each of three schedulers, side by side."""
+    lanes = []
+    for number in range(3):
+        (path / str(number)).mkdir()
+        lanes.append(Site(path / str(number)))
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            ended = [pool.submit(stop_at_random_moments, lane, count, seed + n) for n, lane in enumerate(lanes)]
+        assert [future.result() for future in ended] == [None] * 3
+    finally:
+        for lane in lanes:
+            lane.end()
+
+
+def test_60_stops_at_random_moments_end_with_exit_0_and_leave_nothing(tmp_path: Path) -> None:
+    in_three_lanes(tmp_path, 20, seed=1)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(10, 20))
-def test_100_stops_at_random_moments_end_with_exit_0_and_leave_nothing(site: Site, seed: int) -> None:
-    stop_at_random_moments(site, 100, seed)
+def test_1000_stops_at_random_moments_end_with_exit_0_and_leave_nothing(tmp_path: Path) -> None:
+    in_three_lanes(tmp_path, 334, seed=1000)
 
 
 def test_stops_while_the_interpreter_starts_leave_nothing(site: Site) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -344,7 +345,7 @@ def _has_line(text: str, begin: str) -> bool:
 
 def gaps(times: Sequence[float]) -> list[float]:
     """The times between one and the next."""
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
 def unprivileged_prefix() -> list[str]:
