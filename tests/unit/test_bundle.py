@@ -103,3 +103,10 @@ def test_catalog_explains_every_record_of_the_code():
 def test_message_id_of_failed_runs_is_told_in_readme_and_catalog():
     assert set(re.findall(MESSAGE_ID, README)) == {records.RUN_FAILED}
     assert re.findall(rf"MESSAGE_ID=({MESSAGE_ID})", CATALOG) == [records.RUN_FAILED]
+
+
+def test_every_test_that_the_page_of_faults_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (CHECKOUT / "FAULTS.md").read_text()))
+    sources = "".join(path.read_text() for path in (CHECKOUT / "tests").rglob("test_*.py"))
+    assert named
+    assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
