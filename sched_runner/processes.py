@@ -100,31 +100,34 @@ class Sweeper:
 
     def left(self) -> list[Process]:
         """The processes below this one that have not been given up."""
-        found = [process for process in descendants() if process not in self._given_up]
-        _reap()  # afterwards: what is not found because it has just died must not stay a zombie until the next run
-        return found
+        return [process for process in descendants() if process not in self._given_up]
 
     def sweep(self) -> tuple[dict[Process, str], dict[Process, str]]:
         """Kill until nothing is left, for 5 s at most. Gives the killed and the given up, with descriptions."""
         deadline = self._clock() + _GIVE_UP_AFTER
         seen: dict[Process, str] = {}
-        while left := self.left():
+        # Where one has died while we looked, its child may have been missed: look again.
+        while (left := self.left()) + _reap():
             seen |= {process: describe(process) for process in left if process not in seen}
             for process in left:
                 with contextlib.suppress(OSError):
                     os.kill(process.pid, signal.SIGKILL)
             if self._clock() >= deadline:
                 break
-            _await_end(left[0].pid)
+            if left:
+                _await_end(left[0].pid)
         self._given_up = {process for process in self._given_up | set(left) if _look_up(process.pid) == process}
         return {p: text for p, text in seen.items() if p not in left}, {p: seen[p] for p in left}
 
 
-def _reap() -> None:
+def _reap() -> list[Process]:
     """Collect our dead children. To be called only when main.py has been waited for: its status would be lost."""
+    dead = []
     for pid in _children("self"):
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                dead.append(Process(pid, 0))
+    return dead
 
 
 def _await_end(pid: int) -> None:

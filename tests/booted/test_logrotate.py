@@ -15,6 +15,11 @@ for number in range({LINES}):
     print(f"line {{number}} of a writer that is in a hurry")
 """
 
+WHOLE_LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 "
+    r"(stdout run 1 \| line (?P<number>\d+) of a writer that is in a hurry|(INFO|WARNING) \S.*)"
+)
+
 # Backups age out while the test goes on, so each file gets a second name as soon as it is there.
 KEEPER = """
 import os, time
@@ -56,9 +61,9 @@ def test_forced_logrotates_under_a_heavy_writer_lose_no_line(machine, service, k
     machine.wait_until(rotated_until_the_run_is_over, 120, "the run is over")
     assert len(rotations) > 3
     service.stop()
-    numbers = [
-        int(found[1]) for line in keeper() if (found := re.search(r"line (\d+) of a writer that is in a hurry$", line))
-    ]
+    lines = keeper()
+    assert [line for line in lines if not WHOLE_LINE.fullmatch(line)] == []
+    numbers = [int(number) for line in lines if (number := WHOLE_LINE.fullmatch(line)["number"])]
     assert sorted(numbers) == list(range(LINES))
 
 
