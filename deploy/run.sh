@@ -16,7 +16,7 @@ packages="python3 python3-apscheduler python3-systemd python3-dotenv"
 # Prints the first Python that has what the scheduler imports.
 find_python() {
     for python in python3 /usr/bin/python3; do
-        if "$python" -c "import sys, apscheduler, systemd.daemon, dotenv; assert sys.version_info >= (3, 11)" 2>/dev/null
+        if "$python" -I -c "import sys, apscheduler, systemd.daemon, dotenv; assert sys.version_info >= (3, 11)" 2>/dev/null
         then
             echo "$python"
             return

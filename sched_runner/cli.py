@@ -1,6 +1,7 @@
 """The command: subcommands, and every fault of the operator's as one message and an exit status."""
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -15,14 +16,11 @@ from sched_runner.config import Place, Settings, SettingsError
 from sched_runner.signals import TRIGGER, Signals
 
 if TYPE_CHECKING:
-    import logging
     from collections import deque
 
 # sysexits.h
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
-# As a shell has it for one that SIGPIPE ended.
-EX_SIGPIPE = 128 + 13
 EX_BROKEN_PIPE = 128 + 13  # as a shell says of one that SIGPIPE killed
 _MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
@@ -122,6 +120,9 @@ def _run(arguments: argparse.Namespace) -> int:
         raise OperatorError(str(error), EX_TEMPFAIL) from None
     except StateDirectoryError as error:
         raise OperatorError(str(error)) from None
+    except Exception:
+        logging.getLogger(__name__).exception("the scheduler ends on a fault of its own")
+        return 1
     return 0
 
 
@@ -132,15 +133,26 @@ class _Source:
     file's belongs to the file, and is read from it anew.
     """
 
-    def __init__(self, environ: Mapping[str, str], env_file: Path | None, place: Place) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        env_file: Path | None,
+        place: Place,
+        *,
+        defaults: Mapping[str, str] | None = None,
+    ) -> None:
         self._env_file = env_file
         self._place = place
-        values, _ = self._read()
+        self._defaults = defaults or {}
+        # Read once for the first call too: a pipe gives its text only once.
+        self._first: tuple[dict[str, str], list[str]] | None = self._read()
+        values = self._first[0]
         self._own = {name: value for name, value in environ.items() if values.get(name) != value}
 
     def __call__(self) -> tuple[Settings, Mapping[str, str]]:
-        values, faults = self._read()
-        environ = {**values, **self._own}
+        values, faults = self._first or self._read()
+        self._first = None
+        environ = {**self._defaults, **values, **self._own}
         return config.load(environ, self._place, sys.executable, faults), environ
 
     def _read(self) -> tuple[dict[str, str], list[str]]:
@@ -164,7 +176,7 @@ def _place_of_run(environ: Mapping[str, str], main_file: Path | None) -> Place:
     return place
 
 
-def _live(environ: Mapping[str, str], name: str, notices: "deque[str]") -> "logging.Handler":
+def _live(environ: Mapping[str, str], name: str, notices: "deque[str]") -> logging.Handler:
     """The journal where standard output is connected to it (systemd.exec(5), JOURNAL_STREAM), else the terminal."""
     with suppress(OSError):
         stat = os.fstat(1)
@@ -196,10 +208,10 @@ def _find(arguments: argparse.Namespace) -> tuple[Place, "_Source"]:
         raise OperatorError("give an instance or --here, not both", 2)
     if arguments.here or not (arguments.instance or config.is_installed()):
         place = config.here(Path.cwd())
-        own = place.state_dir if place.state_dir.exists() else Path.cwd()
-        # Root may be standing in a stranger's directory.
-        if not arguments.here and own.stat().st_uid != os.getuid():
-            raise OperatorError(f"no service is installed, and {own} is not yours; give --here if you mean it")
+        for path in (Path.cwd(), place.state_dir, place.main):
+            # Root may be standing in a stranger's directory.
+            if not arguments.here and os.path.lexists(path) and path.lstat().st_uid != os.getuid():
+                raise OperatorError(f"no service is installed, and {path} is not yours; give --here if you mean it")
         return place, _Source(dict(os.environ), None, place)
     # What the unit gives, as far as a shell can.
     given = {
@@ -207,7 +219,7 @@ def _find(arguments: argparse.Namespace) -> tuple[Place, "_Source"]:
         "LOGS_DIRECTORY": str(place.log_dir),
         "HOME": str(place.state_dir),
     }
-    return place, _Source(_MINIMAL | given, place.env_file, place)
+    return place, _Source({}, place.env_file, place, defaults=_MINIMAL | given)
 
 
 def _once(arguments: argparse.Namespace) -> int:
@@ -221,8 +233,11 @@ def _once(arguments: argparse.Namespace) -> int:
     place, source = _find(arguments)
     settings, environ = source()
     try:
+        if place.env_file is not None and not settings.state_dir.exists():
+            raise OperatorError(f"{settings.state_dir} is not there: start the service once, it makes it")
+        owned = settings.state_dir if settings.state_dir.exists() else Path.cwd()
+        environ = {**environ, **_become_owner(owned)}
         settings.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-        environ = {**environ, **_become_owner(settings.state_dir)}
         lock = LockFile(settings.state_dir)
     except OSError as error:
         raise OperatorError(f"cannot use {settings.state_dir}: {error}; try with sudo") from None
@@ -306,7 +321,10 @@ def _status(arguments: argparse.Namespace) -> int:
     try:
         state = StateFile(directory).load()
         with suppress(FileNotFoundError):
-            pid = LockFile(directory, writable=False).holder(LockFile.SCHEDULER)
+            lock = LockFile(directory, writable=False)
+            pid = lock.holder(LockFile.SCHEDULER)
+            if lock.holder(LockFile.RUN) is None:
+                state.running = None  # of one that was killed
     except (OSError, StateError) as error:
         print(f"{place.name}: unknown: {error}", file=sys.stderr)
         return Health.UNKNOWN

@@ -58,7 +58,7 @@ class Job:
         """
         if not self._lock.acquire(LockFile.RUN):
             holder = self._lock.holder(LockFile.RUN)
-            fields = records.fields(records.RUN_SKIPPED)
+            fields = records.fields(records.RUN_SKIPPED, RUN=self.state.number)
             log.warning("skipped a run: main-scheduler once has one going (process %s)", holder, extra=fields)
             self.update(count_skipped)
             return None

@@ -1,5 +1,6 @@
 """One run of main.py: start, wait, time out, sweep; gives a RunResult."""
 
+import contextlib
 import errno
 import math
 import os
@@ -195,7 +196,7 @@ class Run:
                     self._advance(_Phase.RUNNING)
                 else:
                     self._read(descriptor)
-            if self._clock() >= self._deadline:
+            if self._clock() >= self._deadline and not (self._ended and self._phase is _Phase.RUNNING):
                 self._timed_out = self._timed_out or self._phase is _Phase.RUNNING
                 self._advance(self._phase)
 
@@ -234,7 +235,9 @@ class Run:
 
     def _collect(self) -> None:
         """Take the wait status and the resource use of main.py, which has ended."""
-        name = Path(f"/proc/{self._pid}/comm").read_text().strip()
+        name = ""
+        with contextlib.suppress(OSError):
+            name = Path(f"/proc/{self._pid}/comm").read_text(errors="replace").strip()
         _, self._wait_status, self._usage = os.wait4(self._pid, 0)
         self._ended = True
         # A zombie still has the name of what it last executed: with the launcher's, exec failed.

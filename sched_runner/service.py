@@ -71,7 +71,7 @@ class Service:
         become_subreaper()
         self._store = StateFile(directory)
         self._job = Job(self._store, lock, self._outputs, self._stop)
-        first = self._begin()
+        first = self._begin(lock)
         self._signals.wake = self._scheduler.wakeup
         self._scheduler.plan(self._settings.interval, first)
         log.info("%s, next run at %s", self._describe(), words.clock_time(first.timestamp()))
@@ -83,14 +83,15 @@ class Service:
         notify.status("stopped")
         self._outputs.tell()
 
-    def _begin(self) -> datetime:
+    def _begin(self, lock: LockFile) -> datetime:
         """Take over the state of the scheduler before. Gives the first due time."""
         previous = self._load()
         first = first_due(previous, self._settings, time.time(), state.boottime(), supervised=self._supervised)
         interrupted: list[int | None] = []
 
         def begin(stored: State) -> None:
-            interrupted.append(job.note_interrupted(stored))
+            if lock.holder(LockFile.RUN) is None:  # else it is that of main-scheduler once, and goes on
+                interrupted.append(job.note_interrupted(stored))
             stored.clean, stored.started, stored.boot_id = False, time.time(), state.boot_id()
             stored.fresh_boottime = state.boottime()
             stored.interval, stored.timeout = self._settings.interval.total_seconds(), self._settings.timeout
@@ -98,7 +99,9 @@ class Service:
 
         self._job.update(begin)
         if interrupted and interrupted[0] is not None:
-            fields = records.fields(records.RUN_INTERRUPTED, RUN=interrupted[0], OUTCOME="interrupted")
+            fields = records.fields(
+                records.RUN_INTERRUPTED, RUN=interrupted[0], OUTCOME="interrupted", DURATION_SEC="unknown"
+            )
             log.warning("run %d was interrupted: its scheduler ended unexpectedly", interrupted[0], extra=fields)
         return datetime.fromtimestamp(first, UTC)
 
@@ -127,10 +130,19 @@ class Service:
             self._reload()
         if TRIGGER in arrived and not self._stopping:
             self._trigger()
+        if not self._stopping:
+            self._follow_plan()
         if self._scheduler.is_kept():
             notify.watchdog_ping()
         if self._stopping and not self._scheduler.is_performing:
             self._scheduler.leave()
+
+    def _follow_plan(self) -> None:
+        """Where a skipped run or the clock has moved the next due time, say so."""
+        following, told = self._scheduler.next_due.timestamp(), self._job.state.next_due
+        if told is None or abs(following - told) > 1:
+            self._job.update(lambda stored: setattr(stored, "next_due", following))
+            self._tell_status()
 
     def _begin_stop(self) -> None:
         if self._stopping:

@@ -16,7 +16,9 @@ class Signals:
         self.wake: Callable[[], object] = lambda: None
         self._arrived: set[int] = set()
         for number in (*STOP, RELOAD, TRIGGER):
-            signal.signal(number, self._note)
+            if number != RELOAD or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+                signal.signal(number, self._note)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the kernel would not keep main.py's wait status
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._arrived.add(number)

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 KEPT_RUNS = 50
+_UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
 _MODE = 0o640
+_RUN_KEYS = {"number", "outcome", "started", "duration"}
+_SECONDS = ("started", "interval", "timeout", "due", "due_boottime", "next_due", "last_success", "fresh_boottime")
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -106,10 +109,15 @@ class StateFile:
             values = json.loads(text)
             known = {f.name for f in fields(State)}
             state = State(**{name: value for name, value in values.items() if name in known})
-            state.runs, state.number = list(state.runs), int(state.number)
+            state.runs, state.number = [run.keys() >= _RUN_KEYS and run for run in state.runs], int(state.number)
+            if not all(state.runs):
+                raise ValueError("a run is not what it should be")
+            for name in _SECONDS:
+                value = getattr(state, name)
+                setattr(state, name, None if value is None else float(value))
             if state.running is not None:
                 state.running = {"number": int(state.running["number"]), "started": float(state.running["started"])}
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
             raise StateError(f"{self._path} is faulty: {error}") from None
         return state
 
@@ -177,8 +185,11 @@ class LockFile:
 
     @contextlib.contextmanager
     def update(self) -> Iterator[None]:
-        """Hold the lock of an update, waiting for it."""
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, self.UPDATE)
+        """Hold the lock of an update, waiting for it for 2 s."""
+        deadline = time.monotonic() + _UPDATE_LASTS
+        # One who has it for longer is none of ours: who may read the file can lock it.
+        while not self.acquire(self.UPDATE) and time.monotonic() < deadline:
+            time.sleep(0.01)
         try:
             yield
         finally:

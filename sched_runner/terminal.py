@@ -32,7 +32,12 @@ class Terminal(logging.Handler):
     def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
         """Write lines of main.py, as capture.Sink says."""
         tag = f"{_time(time.time())} {channel} run {run}"
-        self._stream.write(tagged(pieces, (self._paint(tag, _DIM) + " ").encode()))
+        lines = tagged(pieces, (self._paint(tag, _DIM) + " ").encode())
+        self.acquire()  # the main thread's records come in between
+        try:
+            self._stream.write(lines)
+        finally:
+            self.release()
 
     def _paint(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_RESET}" if self._coloured and colour else text

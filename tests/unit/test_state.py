@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import resource
@@ -85,19 +86,21 @@ def test_a_reader_keeps_the_text_that_it_opened(tmp_path):
     assert path.read_text() == "new\n"
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
     """Files may not become longer than two bytes, which is as good as a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_where_the_disk_is_full_the_old_text_stays(tmp_path, full_disk, durable):
+def test_where_the_disk_is_full_the_old_text_stays(tmp_path, durable):
     (tmp_path / "file").write_text("o\n")
-    with pytest.raises(OSError, match="File too large"):
+    with full_disk(), pytest.raises(OSError, match="File too large"):
         write_atomic(tmp_path / "file", "new\n", durable=durable)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "o\n"}
 
