@@ -99,9 +99,8 @@ class Service:
 
         self._job.update(begin)
         if interrupted and interrupted[0] is not None:
-            fields = records.fields(
-                records.RUN_INTERRUPTED, RUN=interrupted[0], OUTCOME="interrupted", DURATION_SEC="unknown"
-            )
+            ended = {"RUN": interrupted[0], "OUTCOME": "interrupted", "DURATION_SEC": "unknown"}
+            fields = records.fields(records.RUN_INTERRUPTED, **ended)
             log.warning("run %d was interrupted: its scheduler ended unexpectedly", interrupted[0], extra=fields)
         return datetime.fromtimestamp(first, UTC)
 

@@ -15,7 +15,6 @@ from typing import Any
 KEPT_RUNS = 50
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
 _MODE = 0o640
-_RUN_KEYS = {"number", "outcome", "started", "duration"}
 _SECONDS = ("started", "interval", "timeout", "due", "due_boottime", "next_due", "last_success", "fresh_boottime")
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
@@ -109,9 +108,7 @@ class StateFile:
             values = json.loads(text)
             known = {f.name for f in fields(State)}
             state = State(**{name: value for name, value in values.items() if name in known})
-            state.runs, state.number = [run.keys() >= _RUN_KEYS and run for run in state.runs], int(state.number)
-            if not all(state.runs):
-                raise ValueError("a run is not what it should be")
+            state.runs, state.number = [dict(run) for run in state.runs], int(state.number)
             for name in _SECONDS:
                 value = getattr(state, name)
                 setattr(state, name, None if value is None else float(value))
