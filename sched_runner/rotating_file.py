@@ -119,6 +119,8 @@ class RotatingFile(RotatingFileHandler):
         with contextlib.suppress(OSError), self._rotation_lock():
             if self._is_held() or not self._is_ours(self._file):
                 return
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.baseFilename}.{self.backupCount}")  # a rename over it would wait for the disk
             for number in range(self.backupCount - 1, 0, -1):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(f"{self.baseFilename}.{number}", f"{self.baseFilename}.{number + 1}")

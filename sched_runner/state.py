@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class StateFile:
     def save(self, state: State, *, durable: bool = True) -> None:
         """Write the state. Raises OSError."""
         state.runs = state.runs[-KEPT_RUNS:]
-        write_atomic(self._path, json.dumps(asdict(state), indent=1) + "\n", durable=durable)
+        write_atomic(self._path, json.dumps(vars(state), indent=1) + "\n", durable=durable)
 
     def sync(self) -> None:
         """Make durable what was saved without being so. Raises OSError."""

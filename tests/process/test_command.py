@@ -58,7 +58,7 @@ def test_status_exits_0_when_healthy_1_after_a_failure_and_3_after_the_stop(site
     scheduler = site.start(**NEVER)
     site.await_runs(1)
     assert site.call("status", "--here").returncode == 0
-    assert site.call("trigger", "--here").returncode == 0
+    site.ask_for_a_run(scheduler)
     site.await_runs(2)
     assert site.call("status", "--here").returncode == 1
     assert scheduler.stop() == 0

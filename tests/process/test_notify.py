@@ -202,7 +202,7 @@ def test_a_reload_reads_the_files_names_anew_and_keeps_the_units_own(
     env_file(site, "FILES=new\nNEW=now\nUNITS=changed\n")
     reload(scheduler, supervisor)
     assert len(site.runs()) == 1, "a reload runs nothing"
-    scheduler.signal(signal.SIGUSR1)
+    site.ask_for_a_run(scheduler)
     site.await_runs(2)
     assert site.output(run=1) == b"FILES old\nGONE here\nNEW None\nUNITS units\n"
     assert site.output(run=2) == b"FILES new\nGONE None\nNEW now\nUNITS units\n"

@@ -25,10 +25,10 @@ def test_without_descriptors_a_run_ends_as_not_started_and_the_next_may_succeed(
     # One for a file at a time, and none for pipes.
     spare = max(int(name) for name in scheduler.descriptors()) + 2
     old = limit(scheduler, resource.RLIMIT_NOFILE, spare)
-    scheduler.signal(signal.SIGUSR1)
+    site.ask_for_a_run(scheduler)
     assert site.await_runs(2)[1]["outcome"] == "not started"
     resource.prlimit(scheduler.pid, resource.RLIMIT_NOFILE, old)
-    scheduler.signal(signal.SIGUSR1)
+    site.ask_for_a_run(scheduler)
     assert site.await_runs(3)[2]["outcome"] == "succeeded"
     assert [run["number"] for run in site.runs()] == [1, 2, 3]
     assert scheduler.stop() == 0

@@ -248,6 +248,21 @@ class Site:
         """Wait until so many runs have ended; gives them."""
         return wait_until(lambda: len(self.runs()) >= count and self.runs(), deadline, f"{count} runs")
 
+    def ask_for_a_run(self, scheduler: Command, ask: Callable[[], object] | None = None) -> None:
+        """Have one run begin by a signal, or by ``ask``; a scheduler whose last run is just ending refuses: ask again."""
+        number = self.state().get("number", 0)
+
+        def refused() -> int:
+            return self.log().count(b"asked to run now, but")
+
+        while self.state().get("number", 0) == number:
+            before = refused()
+            if ask:
+                ask()
+            else:
+                scheduler.signal(signal.SIGUSR1)
+            wait_until(lambda before=before: self.state()["number"] > number or refused() > before, what="an answer")
+
     def log(self) -> bytes:
         """scheduler.log with its backups, oldest first."""
         names = [*(f"scheduler.log.{number}" for number in range(9, 0, -1)), "scheduler.log"]
