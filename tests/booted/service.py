@@ -42,7 +42,11 @@ def reset(machine):
         rm -rf /var/log/main-scheduler* /var/lib/main-scheduler* /opt/main-scheduler /etc/main-scheduler
         rm -rf /etc/default/main-scheduler* /etc/systemd/system/main-scheduler*.d /run/main-scheduler
         systemctl reset-failed
-        {SOURCE}/deploy/install.sh
+        [ -e /usr/local/bin/main-scheduler ] || {SOURCE}/deploy/install.sh
+        install -m 640 -g main-scheduler {SOURCE}/deploy/systemd/main-scheduler.default /etc/default/main-scheduler
+        install -D -m 755 {SOURCE}/deploy/main.py /opt/main-scheduler/main.py
+        systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/main-scheduler.conf
+        systemctl daemon-reload
     """)
     machine.forget_journal()
 

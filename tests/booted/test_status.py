@@ -40,6 +40,8 @@ Scheduler._sleep = stuck
 DEAD_EXECUTOR = f"""
 import pathlib
 from apscheduler.executors.pool import ThreadPoolExecutor
+from sched_runner import scheduler
+scheduler._OVERDUE_AFTER = 2.0
 submit = ThreadPoolExecutor.submit_job
 def dead(self, job, times):
     if not pathlib.Path("{FAULT}").exists():
