@@ -164,14 +164,15 @@ def test_each_loss_is_told_anew(stream, reader):
     assert list(reader.notices) == [LOSING, recovered("1 line")] * 2
 
 
+class Counting(PatientStream):
+    waited = 0
+
+    def _await_room(self):
+        self.waited += 1
+        return super()._await_room()
+
+
 def test_a_reader_that_takes_nothing_is_waited_for_once_and_not_at_each_line(reader):
-    class Counting(PatientStream):
-        waited = 0
-
-        def _await_room(self):
-            self.waited += 1
-            return super()._await_room()
-
     stream = Counting("the journal", reader.connect, reader.notices, patience=0.05)
     stream.write(b"x" * (PIPE - 1) + b"\n")
     stream.write(b"lost\n")
@@ -184,6 +185,21 @@ def test_a_reader_that_takes_nothing_is_waited_for_once_and_not_at_each_line(rea
     stream.write(b"x" * (PIPE - 1) + b"\n")
     stream.write(b"lost\n")
     assert stream.waited > waited
+
+
+def test_a_short_line_that_would_find_room_does_not_make_the_next_one_wait(reader):
+    stream = Counting("the journal", reader.connect, reader.notices, patience=0.05)
+    stream.write(b"a" * 2000 + b"\n")
+    stream.write(b"b" * 3000 + b"\n")  # more than there is room for, and less than a pipe would take in part
+    waited = stream.waited
+    assert waited > 0
+    stream.write(b"short\n")
+    stream.write(b"b" * 3000 + b"\n")
+    assert stream.waited == waited
+    assert reader.read() == b"a" * 2000 + b"\n"
+    stream.write(b"found\n")
+    assert reader.read() == b"found\n"
+    assert list(reader.notices) == [LOSING, recovered("3 lines")]
 
 
 @settings(max_examples=50)
