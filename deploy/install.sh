@@ -67,6 +67,13 @@ put() { # MODE FILE TARGET
     install -m "$1" "$source/$2" "$DESTDIR$3"
 }
 
+# A template and, without the instance, the plain unit.
+put_both() { # NAME SUFFIX
+    put 0644 "deploy/systemd/$1@.$2" "/usr/local/lib/systemd/system/$1@.$2"
+    sed -e '/^# Installed twice/d' -e 's/@%i//; s/ %i$//' "$source/deploy/systemd/$1@.$2" \
+        >"$DESTDIR/usr/local/lib/systemd/system/$1.$2"
+}
+
 # The new package is complete before the old one goes.
 put_package() {
     new=$DESTDIR$PACKAGE.new
@@ -85,14 +92,16 @@ put_files() {
     put 0755 deploy/main-scheduler                          /usr/local/bin/main-scheduler
     put 0644 deploy/systemd/main-scheduler.service          /usr/local/lib/systemd/system/main-scheduler.service
     put 0644 deploy/systemd/main-scheduler.service          /usr/local/lib/systemd/system/main-scheduler@.service
+    for suffix in service path timer; do put_both main-scheduler-alert $suffix; done
     put 0644 deploy/systemd/main-scheduler.catalog          /usr/local/lib/systemd/catalog/main-scheduler.catalog
     put 0644 deploy/systemd/main-scheduler.sysusers         /usr/local/lib/sysusers.d/main-scheduler.conf
     put 0644 deploy/systemd/main-scheduler.tmpfiles         /usr/local/lib/tmpfiles.d/main-scheduler.conf
     put 0644 deploy/systemd/main-scheduler.needrestart      /etc/needrestart/conf.d/main-scheduler.conf
     put 0644 deploy/logrotate/main-scheduler                /etc/logrotate.d/main-scheduler
     put 0644 README.md                                      /usr/local/share/doc/main-scheduler/README.md
-    for drop_in in sendmail write-beside-script venv-in-home browser secret memory; do
-        put 0644 deploy/systemd/drop-ins/$drop_in.conf      /usr/local/share/doc/main-scheduler/drop-ins/$drop_in.conf
+    for drop_in in "$source"/deploy/systemd/drop-ins/*.conf; do
+        drop_in=${drop_in##*/}
+        put 0644 "deploy/systemd/drop-ins/$drop_in"         "/usr/local/share/doc/main-scheduler/drop-ins/$drop_in"
     done
     [ -e "$DESTDIR/etc/default/main-scheduler" ] ||
         put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler

@@ -36,17 +36,21 @@ remove_empty() { # DIRECTORY...
 
 stop_units() {
     [ -e /usr/local/lib/systemd/system/main-scheduler.service ] || return 0
-    systemctl stop main-scheduler.service 'main-scheduler@*.service'
-    # Disabling the template disables all its instances.
-    systemctl -q disable main-scheduler.service main-scheduler@.service
-    systemctl reset-failed main-scheduler.service 'main-scheduler@*.service' 2>/dev/null || true
+    systemctl stop 'main-scheduler-alert*' main-scheduler.service 'main-scheduler@*.service'
+    # Disabling a template disables all its instances.
+    for name in main-scheduler main-scheduler-alert; do
+        for unit in /usr/local/lib/systemd/system/$name.* /usr/local/lib/systemd/system/$name@.*; do
+            systemctl -q disable "${unit##*/}"
+        done
+    done
+    systemctl reset-failed 'main-scheduler*' 2>/dev/null || true
 }
 
 remove_files() {
     rm -rf /usr/local/lib/main-scheduler /usr/local/share/doc/main-scheduler /run/main-scheduler
     rm -f /usr/local/bin/main-scheduler \
-        /usr/local/lib/systemd/system/main-scheduler.service \
-        /usr/local/lib/systemd/system/main-scheduler@.service \
+        /usr/local/lib/systemd/system/main-scheduler[.@]* \
+        /usr/local/lib/systemd/system/main-scheduler-alert[.@]* \
         /usr/local/lib/systemd/catalog/main-scheduler.catalog \
         /usr/local/lib/sysusers.d/main-scheduler.conf \
         /usr/local/lib/tmpfiles.d/main-scheduler.conf \
@@ -62,7 +66,8 @@ remove_files() {
 
 purge_data() {
     rm -rf /var/log/main-scheduler /var/log/main-scheduler@* /var/lib/main-scheduler /var/lib/main-scheduler@*
-    rm -rf /etc/systemd/system/main-scheduler.service.d /etc/systemd/system/main-scheduler@*.service.d
+    rm -rf /etc/systemd/system/main-scheduler.service.d /etc/systemd/system/main-scheduler@*.service.d \
+        /etc/systemd/system/main-scheduler-alert*.d
     rm -f /etc/default/main-scheduler /etc/default/main-scheduler@*
     if cmp -s /opt/main-scheduler/main.py "$source/deploy/main.py"; then
         rm -f /opt/main-scheduler/main.py

@@ -6,6 +6,7 @@ of such a line join back to the original. Joined by nothing, ``+`` marks those t
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -217,21 +218,30 @@ class Capture:
 
 
 class Tail:
-    """A sink that keeps the end of one channel of a run."""
+    """A sink that keeps the end of one channel of a run, or of both."""
 
     _KEPT = 65536
 
-    def __init__(self, channel: str) -> None:
-        self._channel = channel
-        self._text = b""
+    def __init__(self, *channels: str) -> None:
+        self._channels = channels
+        self._last_channel = ""
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
 
     def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
         """Keep the last of these pieces."""
-        if channel == self._channel:
+        if channel in self._channels:
             for continued, text in pieces:
-                self._text = (self._text + (b"" if continued else b"\n") + text)[-self._KEPT :]
+                self._keep(text if continued and channel == self._last_channel else b"\n" + text)
+                self._last_channel = channel
 
-    def last(self, lines: int) -> list[str]:
-        """The last lines; the first of all that were kept may be the end of a longer one."""
-        cut, *whole = self._text.decode(errors="replace").split("\n")
+    def _keep(self, text: bytes) -> None:
+        self._pieces.append(text)
+        self._size += len(text)
+        while self._size - len(self._pieces[0]) >= self._KEPT:
+            self._size -= len(self._pieces.popleft())
+
+    def last(self, lines: int = 0) -> list[str]:
+        """The last ``lines`` lines, or all; the first of all that were kept may be the end of a longer one."""
+        cut, *whole = b"".join(self._pieces)[-self._KEPT :].decode(errors="replace").split("\n")
         return ([f"…{cut}"] * bool(cut) + whole)[-lines:]

@@ -1,6 +1,7 @@
 """The command: subcommands, and every fault of the operator's as one message and an exit status."""
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -14,13 +15,17 @@ from typing import TYPE_CHECKING
 from sched_runner import __version__, config, words
 from sched_runner.config import Place, Settings, SettingsError
 from sched_runner.signals import TRIGGER, Signals
+from sched_runner.source import Source
 
 if TYPE_CHECKING:
     from collections import deque
 
+    from sched_runner.status import Status
+
 # sysexits.h
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
+_LAST_PING_LASTS = 5.0
 EX_BROKEN_PIPE = 128 + 13  # as a shell says of one that SIGPIPE killed
 _MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
@@ -81,14 +86,19 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "every setting, where it came from, the next five due times; every fault (exit status 78)"),
         ("status", _status, "how it is going; exits 0 healthy, 1 something is wrong, 3 not running, 4 unknown"),
         ("trigger", _trigger, "ask the running scheduler to run now"),
+        ("history", _history, "the runs that have ended, from the journal"),
+        ("alert", _alert, "tell what is wrong and was not told yet: what main-scheduler-alert.service starts"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
             "instance", nargs="?", default="", help="main-scheduler@INSTANCE (default: main-scheduler)"
         )
         command.add_argument("--here", action="store_true", help="a scheduler started by hand in this directory")
-        if function is _status:
+        if function in (_status, _history):
             command.add_argument("--json", action="store_true", help="for programs")
+        if function is _history:
+            command.add_argument("--since", default="", metavar="TIME", help="a date, or a time span: 7d, 12h")
+            command.add_argument("--failed", action="store_true", help="only those that did not succeed")
         command.set_defaults(function=function)
     return parser
 
@@ -96,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
     from sched_runner import notify
+    from sched_runner.monitoring import Monitoring
     from sched_runner.outputs import Outputs
     from sched_runner.service import AlreadyRunningError, Service, StateDirectoryError
 
@@ -104,7 +115,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if supervised:
         notify.enable()
     place = _place_of_run(environ, arguments.main)
-    source = _Source(environ, arguments.env_file, place)
+    source = Source(environ, arguments.env_file, place)
     settings, _ = source()
     outputs = Outputs(settings.log_dir, lambda notices: _live(environ, place.name, notices))
     try:
@@ -112,6 +123,7 @@ def _run(arguments: argparse.Namespace) -> int:
             source,
             outputs,
             signals,
+            Monitoring(place.name),
             supervised=supervised,
             reloadable=arguments.env_file is not None,
             watchdog=_watchdog(environ),
@@ -124,43 +136,6 @@ def _run(arguments: argparse.Namespace) -> int:
         logging.getLogger(__name__).exception("the scheduler ends on a fault of its own")
         return 1
     return 0
-
-
-class _Source:
-    """Settings and main.py's environment, read again at each call.
-
-    systemd has put the environment file's values into the environment. A name whose value there equals the
-    file's belongs to the file, and is read from it anew.
-    """
-
-    def __init__(
-        self,
-        environ: Mapping[str, str],
-        env_file: Path | None,
-        place: Place,
-        *,
-        defaults: Mapping[str, str] | None = None,
-    ) -> None:
-        self._env_file = env_file
-        self._place = place
-        self._defaults = defaults or {}
-        # Read once for the first call too: a pipe gives its text only once.
-        self._first: tuple[dict[str, str], list[str]] | None = self._read()
-        values = self._first[0]
-        self._own = {name: value for name, value in environ.items() if values.get(name) != value}
-
-    def __call__(self) -> tuple[Settings, Mapping[str, str]]:
-        values, faults = self._first or self._read()
-        self._first = None
-        environ = {**self._defaults, **values, **self._own}
-        return config.load(environ, self._place, sys.executable, faults), environ
-
-    def _read(self) -> tuple[dict[str, str], list[str]]:
-        if self._env_file is None:
-            return {}, []
-        from sched_runner import env_file
-
-        return env_file.read(self._env_file)
 
 
 def _place_of_run(environ: Mapping[str, str], main_file: Path | None) -> Place:
@@ -201,7 +176,7 @@ def _watchdog(environ: Mapping[str, str]) -> float | None:
     return int(usec) / 1e6 if usec.isdigit() and int(usec) else None
 
 
-def _find(arguments: argparse.Namespace) -> tuple[Place, "_Source"]:
+def _find(arguments: argparse.Namespace) -> tuple[Place, Source]:
     """The place that a subcommand speaks of, and where its settings come from."""
     place = config.installed(arguments.instance)
     if arguments.instance and arguments.here:
@@ -212,20 +187,21 @@ def _find(arguments: argparse.Namespace) -> tuple[Place, "_Source"]:
             # Root may be standing in a stranger's directory.
             if not arguments.here and os.path.lexists(path) and path.lstat().st_uid != os.getuid():
                 raise OperatorError(f"no service is installed, and {path} is not yours; give --here if you mean it")
-        return place, _Source(dict(os.environ), None, place)
+        return place, Source(dict(os.environ), None, place)
     # What the unit gives, as far as a shell can.
     given = {
         "STATE_DIRECTORY": str(place.state_dir),
         "LOGS_DIRECTORY": str(place.log_dir),
         "HOME": str(place.state_dir),
     }
-    return place, _Source({}, place.env_file, place, defaults=_MINIMAL | given)
+    return place, Source({}, place.env_file, place, defaults=_MINIMAL | given)
 
 
 def _once(arguments: argparse.Namespace) -> int:
     signals = Signals()
     from sched_runner import outcome
     from sched_runner.job import Job
+    from sched_runner.monitoring import Monitoring
     from sched_runner.outputs import Outputs
     from sched_runner.processes import become_subreaper
     from sched_runner.state import LockFile, StateFile
@@ -248,7 +224,9 @@ def _once(arguments: argparse.Namespace) -> int:
     outputs = Outputs(settings.log_dir, lambda notices: _live({}, place.name, notices))
     outputs.attach()
     become_subreaper()
-    result = Job(StateFile(settings.state_dir), lock, outputs, stop).perform(settings, environ)
+    monitoring = Monitoring(place.name)
+    result = Job(StateFile(settings.state_dir), lock, outputs, monitoring, stop).perform(settings, environ)
+    monitoring.close(_LAST_PING_LASTS)
     outputs.tell()
     return EX_TEMPFAIL if result is None else outcome.exit_status(result)
 
@@ -306,34 +284,90 @@ def _next_due(settings: Settings) -> float | None:
         return None
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    import json
+def _look(place: Place, directory: Path) -> "Status":
+    """What the state directory says of a scheduler. Raises OSError, StateError."""
+    from sched_runner.state import LockFile, StateFile, boot_id, boottime
+    from sched_runner.status import Status
 
-    from sched_runner.state import LockFile, State, StateError, StateFile, boottime
-    from sched_runner.status import Health, Status
+    state = StateFile(directory).load()
+    pid: int | None = None
+    with suppress(FileNotFoundError):
+        lock = LockFile(directory, writable=False)
+        pid = lock.holder(LockFile.SCHEDULER)
+        if lock.holder(LockFile.RUN) is None:
+            state.running = None  # of one that was killed
+    return Status(place.name, pid, state, time.time(), boottime(), boot_id())
+
+
+def _usable(source: Source) -> tuple[Settings, str]:
+    """The settings, with defaults for the faulty ones, and the faults: what is running can be seen all the same."""
+    try:
+        return source()[0], ""
+    except SettingsError as error:
+        return error.settings, "\n".join(error.faults)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from sched_runner.state import StateError
+    from sched_runner.status import Health
 
     place, source = _find(arguments)
     try:
-        directory = source()[0].state_dir
-    except SettingsError:
-        directory = place.state_dir  # what is running can be seen all the same
-    pid: int | None = None
-    try:
-        state = StateFile(directory).load()
-        with suppress(FileNotFoundError):
-            lock = LockFile(directory, writable=False)
-            pid = lock.holder(LockFile.SCHEDULER)
-            if lock.holder(LockFile.RUN) is None:
-                state.running = None  # of one that was killed
+        status = _look(place, _usable(source)[0].state_dir)
     except (OSError, StateError) as error:
         print(f"{place.name}: unknown: {error}", file=sys.stderr)
         return Health.UNKNOWN
-    status = Status(place.name, pid, state or State(), time.time(), boottime())
     if arguments.json:
         print(json.dumps(status.as_json(), indent=1))
     else:
         print(status.text(coloured=_is_coloured()))
     return status.health()
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from sched_runner import history, journal, records
+    from sched_runner.state import StateError, StateFile
+
+    place, source = _find(arguments)
+    try:
+        since = history.parse_since(arguments.since, time.time()) if arguments.since else 0.0
+        kept = StateFile(_usable(source)[0].state_dir).load().runs
+    except ValueError as error:
+        raise OperatorError(str(error), 2) from None
+    except (OSError, StateError) as error:
+        kept = []
+        print(f"main-scheduler: only the journal is used: {error}", file=sys.stderr)
+    told = () if place.env_file is None else journal.read_records(f"{place.name}.service", records.RUN_ENDINGS, since)
+    runs = history.runs(told, kept, since, failed=arguments.failed)
+    if arguments.json:
+        print(json.dumps(runs, indent=1))
+    else:
+        print(history.text(runs, coloured=_is_coloured(), barred=os.isatty(1)))
+    return 0
+
+
+def _alert(arguments: argparse.Namespace) -> int:
+    import socket
+    from collections import deque
+
+    from sched_runner import alert, records
+    from sched_runner.state import StateError, StateFile, Told
+
+    place, source = _find(arguments)
+    settings, fault = _usable(source)
+    store, now = StateFile(settings.state_dir), time.time()
+    try:
+        _become_owner(settings.state_dir)
+        status = _look(place, settings.state_dir)
+        due = alert.due(status, store.failure(), store.told(), after=settings.alert_after, fault=fault)
+        if due is not None:
+            live = _live(os.environ, place.name, deque())
+            live.handle(records.alert(due.subject))
+            alert.deliver(due, f"{place.name} on {socket.gethostname()}", settings.alert_mail, settings.alert_command)
+            store.mark_told(Told(due.what, now))
+    except (OSError, StateError, alert.UndeliveredError) as error:
+        raise OperatorError(f"the alert could not be told: {error}") from None
+    return 0
 
 
 def _trigger(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 # How often, in the keywords of APScheduler's IntervalTrigger: days, hours, minutes, seconds.
 INTERVALS: dict[str, dict[str, float]] = {
@@ -28,6 +29,11 @@ NAMES = (
     "SCHED_STOP_GRACE",
     "SCHED_LOG_DIR",
     "SCHED_STATE_DIR",
+    "SCHED_ALERT_AFTER",
+    "SCHED_ALERT_MAIL",
+    "SCHED_ALERT_COMMAND",
+    "SCHED_PING_URL",
+    "SCHED_METRICS_FILE",
 )
 _GIVEN_TO_MAIN = "SCHED_RUN"
 
@@ -51,14 +57,7 @@ _SPAN_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Zµμ]*)")
 _KEYWORDS = ("weeks", "days", "hours", "minutes", "seconds")
 
 T = TypeVar("T")
-
-
-class SettingsError(Exception):
-    """The settings are faulty; ``faults`` holds a sentence for each fault."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+D = TypeVar("D")
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,23 @@ class Settings:
     stop_grace: float
     log_dir: Path
     state_dir: Path
+    alert_after: int
+    alert_mail: str
+    alert_command: tuple[str, ...]
+    ping_url: str
+    metrics_file: Path | None
+
+
+class SettingsError(Exception):
+    """The settings are faulty.
+
+    ``faults`` holds a sentence for each fault; ``settings`` has defaults in the place of the faulty ones.
+    """
+
+    def __init__(self, faults: list[str], settings: Settings) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+        self.settings = settings
 
 
 def load(environ: Mapping[str, str], place: Place, python: str, faults: Sequence[str] = ()) -> Settings:
@@ -124,17 +140,22 @@ def load(environ: Mapping[str, str], place: Place, python: str, faults: Sequence
         environment=environ.get("SCHED_ENV", "test"),
         interval=reader.interval(),
         main=main,
-        args=reader.get("SCHED_ARGS", _parse_args, ()),
+        args=reader.get("SCHED_ARGS", parse_args, ()),
         python=str(main.parent / interpreter) if "/" in interpreter else interpreter,
         start=reader.get("SCHED_START", _parse_start, "now"),
         timeout=reader.get("SCHED_TIMEOUT", _parse_timeout, 3600.0),
         stop_grace=reader.get("SCHED_STOP_GRACE", parse_span, 10.0),
-        log_dir=reader.get("SCHED_LOG_DIR", _parse_directory, place.log_dir),
-        state_dir=reader.get("SCHED_STATE_DIR", _parse_directory, place.state_dir),
+        log_dir=reader.get("SCHED_LOG_DIR", _parse_absolute, place.log_dir),
+        state_dir=reader.get("SCHED_STATE_DIR", _parse_absolute, place.state_dir),
+        alert_after=reader.get("SCHED_ALERT_AFTER", _parse_count, 1),
+        alert_mail=reader.get("SCHED_ALERT_MAIL", str, ""),
+        alert_command=reader.get("SCHED_ALERT_COMMAND", parse_args, ()),
+        ping_url=reader.get("SCHED_PING_URL", parse_url, ""),
+        metrics_file=reader.get("SCHED_METRICS_FILE", _parse_absolute, None),
     )
     reader.refuse_unknown()
     if reader.faults:
-        raise SettingsError(reader.faults)
+        raise SettingsError(reader.faults, settings)
     return settings
 
 
@@ -145,7 +166,7 @@ class _Reader:
         self.environ = environ
         self.faults = list(faults)
 
-    def get(self, name: str, parse: Callable[[str], T], default: T) -> T:
+    def get(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
         text = self.environ.get(name, "")
         if not text:
             return default
@@ -236,15 +257,30 @@ def _parse_start(text: str) -> str:
     return text
 
 
-def _parse_args(text: str) -> tuple[str, ...]:
+def parse_args(text: str) -> tuple[str, ...]:
+    """Words that are quoted as for a shell. Raises ValueError."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
         raise ValueError(f"quoted wrongly: {error}") from None
 
 
-def _parse_directory(text: str) -> Path:
+def _parse_absolute(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute():
-        raise ValueError("the directory must be an absolute path")
+        raise ValueError("must be an absolute path")
     return path
+
+
+def _parse_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ValueError("use a whole number, 1 or more")
+    return int(text)
+
+
+def parse_url(text: str) -> str:
+    """An address of http or https. Raises ValueError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
+        raise ValueError("use an address like https://hc-ping.com/your-uuid")
+    return text

@@ -4,12 +4,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sched_runner import outcome, records, state, words
 from sched_runner.capture import Capture, Tail
+from sched_runner.complaints import Complaints, fault_of
 from sched_runner.config import Settings
+from sched_runner.monitoring import Monitoring
 from sched_runner.outcome import Outcome, RunResult
 from sched_runner.outputs import Outputs
 from sched_runner.processes import Sweeper
@@ -20,8 +22,8 @@ log = logging.getLogger(__name__)
 
 _LEVELS = {Outcome.SUCCEEDED: logging.INFO, Outcome.INTERRUPTED: logging.WARNING}
 _STDERR_LINES = 20
+_REPORTED_LINES = 50
 _NAMED = 5
-_STATE, _MARKER = "state.json", "last_success.txt"
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,14 @@ class Due:
 class Job:
     """Performs runs, one at a time, also beside another process that does."""
 
-    def __init__(self, store: StateFile, lock: LockFile, outputs: Outputs, stop: int) -> None:
+    def __init__(self, store: StateFile, lock: LockFile, outputs: Outputs, monitoring: Monitoring, stop: int) -> None:
         self._store = store
         self._lock = lock
         self._outputs = outputs
+        self._monitoring = monitoring
         self._stop = stop
         self._sweeper = Sweeper()
-        self._faults: set[str] = set()
+        self._complaints = Complaints()
         self.state = State()
 
     def perform(
@@ -80,58 +83,52 @@ class Job:
 
         def on_start(pid: int) -> None:
             log.info("run %d started: %s, process %d", number, settings.main, pid, extra={"fields": {"RUN": number}})
-            self._sync()
+            self._monitoring.begun(settings, environ, self.state)
+            if fault := fault_of(self._store.sync):
+                self._complaints.tell(state.STATE, fault)
             started()
 
-        tail = Tail("stderr")
-        capture = Capture(number, [*self._outputs.sinks, tail])
+        errors, output = Tail("stderr"), Tail("stdout", "stderr")
+        capture = Capture(number, [*self._outputs.sinks, errors, output])
         run = Run(number, settings, environment(environ, settings, number), capture, self._sweeper, stop=self._stop)
         result = run.execute(on_start)
+        if result.outcome in outcome.FAILURES and not result.reason:
+            result = replace(result, reason=outcome.error_line(errors.last()))
         self._outputs.tell()
+        failed_before = self.state.failures_in_a_row > 0
         self._mark(result)
         self.update(lambda s: _end(s, result, due()))
-        self._tell(result, run.leftovers, tail, sandboxed={"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys())
+        self._tell(result, run.leftovers, errors, sandboxed={"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys())
+        self._mark_failure(result, output, failed_before=failed_before)
+        self._monitoring.ended(settings, environ, self.state, result, output)
         return result
 
     def update(self, change: Callable[[State], object], *, durable: bool = True) -> None:
         """Change the state, here and in state.json; while that cannot be written, here alone."""
-        fault = ""
         with self._store.exclusive(self._lock):
-            if _STATE not in self._faults:
+            if state.STATE not in self._complaints:
                 with contextlib.suppress(OSError, StateError):  # what is known here is good enough
                     self.state = self._store.load()
             change(self.state)
-            try:
-                self._store.save(self.state, durable=durable)
-            except OSError as error:
-                fault = str(error)
-        self._tell_fault(_STATE, fault)
-
-    def _sync(self) -> None:
-        try:
-            self._store.sync()
-        except OSError as error:
-            self._tell_fault(_STATE, str(error))
-
-    def _tell_fault(self, name: str, fault: str) -> None:
-        """Once when a file cannot be written, and once when it can again: ``fault`` is empty."""
-        if fault and name not in self._faults:
-            log.warning("%s cannot be written, the schedule goes on: %s", name, fault)
-            self._faults.add(name)
-        elif not fault and name in self._faults:
-            log.warning("%s can be written again", name)
-            self._faults.remove(name)
+            fault = fault_of(lambda: self._store.save(self.state, durable=durable))
+        self._complaints.tell(state.STATE, fault)
 
     def _mark(self, result: RunResult) -> None:
         if result.outcome is Outcome.SUCCEEDED:
-            fault = ""
-            try:
-                self._store.mark_success(words.timestamp(time.time()))
-            except OSError as error:
-                fault = str(error)
-            self._tell_fault(_MARKER, fault)
+            fault = fault_of(lambda: self._store.mark_success(words.timestamp(time.time())))
+            self._complaints.tell(state.MARKER, fault)
 
-    def _tell(self, result: RunResult, leftovers: Leftovers, tail: Tail, *, sandboxed: bool) -> None:
+    def _mark_failure(self, result: RunResult, output: Tail, *, failed_before: bool) -> None:
+        """Write last_failure.json: after each failure, and after the success that ends them."""
+        if result.outcome in outcome.FAILURES:
+            told = outcome.report(result, self.state.failures_in_a_row, output.last(_REPORTED_LINES))
+        elif result.outcome is Outcome.SUCCEEDED and failed_before:
+            told = {"recovered": words.timestamp(time.time())}
+        else:
+            return
+        self._complaints.tell(state.FAILURE, fault_of(lambda: self._store.mark_failure(told)))
+
+    def _tell(self, result: RunResult, leftovers: Leftovers, errors: Tail, *, sandboxed: bool) -> None:
         if leftovers.killed:
             _tell_leftovers("killed", result.number, leftovers.killed)
         if leftovers.given_up:
@@ -141,7 +138,7 @@ class Job:
             text += f"; next run at {words.clock_time(self.state.next_due)}"
         lines: list[str] = []
         if result.outcome in outcome.FAILURES:
-            lines = tail.last(_STDERR_LINES)
+            lines = errors.last(_STDERR_LINES)
             if sandboxed and (hint := outcome.sandbox_hint("\n".join([result.reason, *lines]))):
                 text += f"; {hint}"
         level = _LEVELS.get(result.outcome, logging.ERROR)
@@ -173,12 +170,18 @@ def _end(stored: State, result: RunResult, due: Due | None) -> None:
     stored.running = None
     if due is not None:
         stored.next_due = due.following
-    stored.runs.append(as_json(result))
+    _record(stored, result)
     if result.outcome is Outcome.SUCCEEDED:
         stored.failures_in_a_row = 0
         stored.last_success, stored.fresh_boottime = time.time(), state.boottime()
     elif result.outcome in outcome.FAILURES:
         stored.failures_in_a_row += 1
+        stored.last_failure = time.time()
+
+
+def _record(stored: State, result: RunResult) -> None:
+    stored.runs.append(as_json(result))
+    stored.outcomes[result.outcome.value] = stored.outcomes.get(result.outcome.value, 0) + 1
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
@@ -186,11 +189,11 @@ def as_json(result: RunResult) -> dict[str, Any]:
     return asdict(result) | {"outcome": result.outcome.value}
 
 
-def note_interrupted(stored: State) -> int | None:
-    """Where the state says that a run is going, its scheduler was killed: record it. Gives the run's number."""
+def note_interrupted(stored: State) -> RunResult | None:
+    """Where the state says that a run is going, its scheduler was killed: record that run, and give it."""
     if stored.running is None:
         return None
-    number, started = int(stored.running["number"]), float(stored.running["started"])
-    stored.runs.append(as_json(RunResult(number, Outcome.INTERRUPTED, started, 0.0)))
+    result = RunResult(stored.running["number"], Outcome.INTERRUPTED, stored.running["started"], 0.0)
+    _record(stored, result)
     stored.running = None
-    return number
+    return result

@@ -5,11 +5,13 @@ import os
 import select
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from systemd import journal
 
+from sched_runner import records
 from sched_runner.capture import Piece, tagged
 from sched_runner.losses import Losses
 from sched_runner.stream import PatientStream
@@ -18,6 +20,7 @@ _SOCKET = "/run/systemd/journal/socket"
 # How long a record waits for a full journal: the schedule must not wait with it.
 _RECORD_PATIENCE_MS = 500
 _PRIORITIES = {
+    records.ALERT_LEVEL: journal.LOG_ALERT,
     logging.CRITICAL: journal.LOG_CRIT,
     logging.ERROR: journal.LOG_ERR,
     logging.WARNING: journal.LOG_WARNING,
@@ -75,6 +78,23 @@ class Journal(logging.Handler):
                 return bool(poller.poll(0 if self._losses else _RECORD_PATIENCE_MS))
         except OSError:
             return False
+
+
+def read_records(unit: str, message_ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+    """The records with these MESSAGE_IDs that a unit has sent since a time in seconds of the epoch, oldest first.
+
+    What this user may not see is left out; where there is no journal there are none.
+    """
+    try:
+        reader = journal.Reader()
+    except OSError:
+        return
+    with reader:
+        reader.add_match(_SYSTEMD_UNIT=unit)
+        for message_id in message_ids:
+            reader.add_match(MESSAGE_ID=message_id)
+        reader.seek_realtime(since)
+        yield from reader
 
 
 def _connect(identifier: str, priority: int) -> int:

@@ -2,8 +2,10 @@
 
 import os
 import signal
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from enum import Enum
+from typing import Any
 
 from sched_runner import words
 
@@ -32,7 +34,8 @@ class RunResult:
     """How a run went.
 
     ``started`` is in seconds since the epoch; ``duration`` and ``cpu`` are in seconds; ``peak_kib`` is the
-    peak resident memory of the largest process of the run, in KiB (getrusage(2)).
+    peak resident memory of the largest process of the run, in KiB (getrusage(2)). ``reason`` is the line that names the
+    error.
     """
 
     number: int
@@ -87,6 +90,14 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def signal_number(name: str) -> int | None:
+    """The inverse of ``signal_name``; None for what is no such name."""
+    if name in signal.Signals.__members__:
+        return signal.Signals[name].value
+    number = name.removeprefix("signal ")
+    return int(number) if number.isdecimal() else None
+
+
 def summary(result: RunResult) -> str:
     """One line that says how the run ended, how long it took and what it used."""
     took = words.duration(result.duration)
@@ -114,6 +125,28 @@ def _ended(result: RunResult) -> str:
     if result.exit_status is not None:
         return f" and ended with exit status {result.exit_status}"
     return " and could not be ended"
+
+
+def report(result: RunResult, failures_in_a_row: int, tail: Sequence[str]) -> dict[str, Any]:
+    """What last_failure.json says of a run whose output ended with the lines ``tail``."""
+    return {
+        **asdict(result),
+        "outcome": result.outcome.value,
+        "started": words.timestamp(result.started),
+        "summary": summary(result),
+        "failures_in_a_row": failures_in_a_row,
+        "tail": list(tail),
+        "recovered": None,
+    }
+
+
+def error_line(lines: Sequence[str]) -> str:
+    """The line of a run's last words on stderr that names the error: in a traceback that of the exception."""
+    tracebacks = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+    if tracebacks:
+        named = (line for line in lines[tracebacks[-1] + 1 :] if line and not line.startswith(" "))
+        return next(named, "")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 _HINTS = (

@@ -11,6 +11,8 @@ from typing import Any
 from sched_runner import job, notify, records, state, status, words
 from sched_runner.config import Settings, SettingsError
 from sched_runner.job import Due, Job
+from sched_runner.monitoring import Monitoring
+from sched_runner.outcome import RunResult
 from sched_runner.outputs import Outputs
 from sched_runner.processes import become_subreaper
 from sched_runner.scheduler import Scheduler
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # Beyond the stop grace: for what cannot be killed, twice 5 s, and for a slow journal and disk. In seconds.
 _STOP_TAKES = 20.0
+_LAST_PING_LASTS = 2.0
 
 Source = Callable[[], tuple[Settings, Mapping[str, str]]]
 
@@ -41,6 +44,7 @@ class Service:
         source: Source,
         outputs: Outputs,
         signals: Signals,
+        monitoring: Monitoring,
         *,
         supervised: bool,
         reloadable: bool,
@@ -54,6 +58,7 @@ class Service:
         self._settings, self._environ = source()
         self._outputs = outputs
         self._signals = signals
+        self._monitoring = monitoring
         self._supervised = supervised
         self._reloadable = reloadable
         self._stopping = False
@@ -70,7 +75,7 @@ class Service:
         lock = _claim(directory)
         become_subreaper()
         self._store = StateFile(directory)
-        self._job = Job(self._store, lock, self._outputs, self._stop)
+        self._job = Job(self._store, lock, self._outputs, self._monitoring, self._stop)
         first = self._begin(lock)
         self._signals.wake = self._scheduler.wakeup
         self._scheduler.plan(self._settings.interval, first)
@@ -79,6 +84,7 @@ class Service:
         self._scheduler.start()
         self._scheduler.shutdown(wait=False)
         self._job.update(_stopped)
+        self._monitoring.close(_LAST_PING_LASTS)
         log.info("stopped")
         notify.status("stopped")
         self._outputs.tell()
@@ -87,21 +93,22 @@ class Service:
         """Take over the state of the scheduler before. Gives the first due time."""
         previous = self._load()
         first = first_due(previous, self._settings, time.time(), state.boottime(), supervised=self._supervised)
-        interrupted: list[int | None] = []
+        interrupted: list[RunResult | None] = []
 
         def begin(stored: State) -> None:
             if lock.holder(LockFile.RUN) is None:  # else it is that of main-scheduler once, and goes on
                 interrupted.append(job.note_interrupted(stored))
-            stored.clean, stored.started, stored.boot_id = False, time.time(), state.boot_id()
-            stored.fresh_boottime = state.boottime()
+            boot_id = state.boot_id()
+            if stored.clean or stored.boot_id != boot_id:  # else a crash loop would never look stale
+                stored.fresh_boottime = state.boottime()
+            stored.clean, stored.started, stored.boot_id = False, time.time(), boot_id
             stored.interval, stored.timeout = self._settings.interval.total_seconds(), self._settings.timeout
             stored.next_due = first
 
         self._job.update(begin)
-        if interrupted and interrupted[0] is not None:
-            ended = {"RUN": interrupted[0], "OUTCOME": "interrupted", "DURATION_SEC": "unknown"}
-            fields = records.fields(records.RUN_INTERRUPTED, **ended)
-            log.warning("run %d was interrupted: its scheduler ended unexpectedly", interrupted[0], extra=fields)
+        if interrupted and (result := interrupted[0]):
+            text = "run %d was interrupted: its scheduler ended unexpectedly"
+            log.warning(text, result.number, extra=records.of_run(result))
         return datetime.fromtimestamp(first, UTC)
 
     def _load(self) -> State:

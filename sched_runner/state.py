@@ -1,4 +1,4 @@
-"""What outlives the scheduler: last_success.txt, state.json and the locks. Atomic and durable."""
+"""What outlives the scheduler: state.json, its markers and the locks. Atomic and durable."""
 
 import contextlib
 import fcntl
@@ -7,15 +7,19 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+STATE, MARKER, FAILURE, TOLD = "state.json", "last_success.txt", "last_failure.json", "last_alert.json"
 KEPT_RUNS = 50
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
 _MODE = 0o640
-_SECONDS = ("started", "interval", "timeout", "due", "due_boottime", "next_due", "last_success", "fresh_boottime")
+_SECONDS = (
+    *("started", "interval", "timeout", "due", "due_boottime", "next_due"),
+    *("last_success", "last_failure", "fresh_boottime"),
+)
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -30,7 +34,8 @@ class State:
     """The content of state.json.
 
     Times are in seconds since the epoch; ``due_boottime`` and ``fresh_boottime`` (of the last success, or of the start)
-    are in seconds of CLOCK_BOOTTIME within the boot ``boot_id``.
+    are in seconds of CLOCK_BOOTTIME within the boot ``boot_id``. ``outcomes`` counts the runs by outcome; ``runs`` has
+    the last 50.
     """
 
     boot_id: str = ""
@@ -44,19 +49,29 @@ class State:
     number: int = 0
     running: dict[str, Any] | None = None
     last_success: float | None = None
+    last_failure: float | None = None
     fresh_boottime: float | None = None
     failures_in_a_row: int = 0
     skipped: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
 
 
-def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
+@dataclass(frozen=True)
+class Told:
+    """What an operator was alerted of, empty where all was well, and when, in seconds since the epoch."""
+
+    what: str = ""
+    when: float = 0.0
+
+
+def write_atomic(path: Path, text: str, *, durable: bool = True, mode: int = _MODE) -> None:
     """Replace the file: a reader sees the old text or the new, ``durable``: also after a power cut. Raises OSError."""
     new = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        with open(os.open(new, flags, _MODE), "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), _MODE)  # whatever the umask
+        with open(os.open(new, flags, mode), "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask
             file.write(text)
             file.flush()
             if durable:
@@ -89,11 +104,13 @@ def boot_id() -> str:
 
 
 class StateFile:
-    """state.json and last_success.txt in one directory."""
+    """state.json, last_success.txt, last_failure.json and what alerts remember, in one directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "state.json"
-        self._marker = directory / "last_success.txt"
+        self._path = directory / STATE
+        self._marker = directory / MARKER
+        self._failure = directory / FAILURE
+        self._told = directory / TOLD
         self._threads = threading.Lock()
 
     def load(self) -> State:
@@ -109,6 +126,7 @@ class StateFile:
             known = {f.name for f in fields(State)}
             state = State(**{name: value for name, value in values.items() if name in known})
             state.runs, state.number = [dict(run) for run in state.runs], int(state.number)
+            state.outcomes = {str(outcome): int(number) for outcome, number in state.outcomes.items()}
             for name in _SECONDS:
                 value = getattr(state, name)
                 setattr(state, name, None if value is None else float(value))
@@ -143,6 +161,27 @@ class StateFile:
     def mark_success(self, when: str) -> None:
         """Write last_success.txt. Raises OSError."""
         write_atomic(self._marker, when + "\n")
+
+    def mark_failure(self, told: Mapping[str, Any]) -> None:
+        """Write into last_failure.json, beside what is there. Raises OSError."""
+        write_atomic(self._failure, json.dumps({**self.failure(), **told}, indent=1) + "\n")
+
+    def failure(self) -> dict[str, Any]:
+        """What last_failure.json says; empty where it is missing or faulty. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            failure = json.loads(self._failure.read_text(encoding="utf-8"))
+            return failure if isinstance(failure, dict) else {}
+        return {}
+
+    def told(self) -> Told:
+        """What the operator was last alerted of. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
+            return Told(**json.loads(self._told.read_text(encoding="utf-8")))
+        return Told()
+
+    def mark_told(self, told: Told) -> None:
+        """Keep what the operator was alerted of. Raises OSError."""
+        write_atomic(self._told, json.dumps(vars(told)) + "\n")
 
 
 class LockFile:

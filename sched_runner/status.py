@@ -5,14 +5,14 @@ from enum import IntEnum
 from typing import Any
 
 from sched_runner import words
+from sched_runner.colours import DIM, GREEN, RED, painted
 from sched_runner.state import State
 
 # How long after interval and time-out a success may still be on its way, in seconds.
 _SLACK = 60.0
 _SHOWN_RUNS = 12
-_SYMBOLS = {"succeeded": "✓", "interrupted": "–"}
-_FAILED_SYMBOL = "✗"
-_GREEN, _RED, _DIM, _RESET = "\033[32m", "\033[31m", "\033[2m", "\033[0m"
+_MARKS = {"succeeded": ("✓", GREEN), "interrupted": ("–", DIM)}
+_FAILED_MARK = ("✗", RED)
 
 
 class Health(IntEnum):
@@ -28,7 +28,7 @@ class Health(IntEnum):
 class Status:
     """What is known of a scheduler; ``pid`` is None where none is running.
 
-    ``now`` is in seconds since the epoch, ``boottime`` in seconds of CLOCK_BOOTTIME.
+    ``now`` is in seconds since the epoch, ``boottime`` in seconds of CLOCK_BOOTTIME of the boot ``boot_id``.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Status:
     state: State
     now: float
     boottime: float
+    boot_id: str
 
     def fault(self) -> str:
         """What is wrong, in words; empty where all is well."""
@@ -43,9 +44,17 @@ class Status:
         if state.failures_in_a_row:
             outcome = next((r["outcome"] for r in reversed(state.runs) if r["outcome"] != "interrupted"), "failed")
             return f"the last run {_was(outcome)}, {words.count(state.failures_in_a_row, 'failure')} in a row"
-        age = self.boottime - (state.fresh_boottime or 0.0)
+        return self.stale() if self.pid is not None else ""
+
+    def stale(self) -> str:
+        """In words, where the last success is older than it should be, whether a scheduler runs or not."""
+        state, now, since = self.state, self.boottime, self.state.fresh_boottime
+        if state.boot_id != self.boot_id or since is None:  # nothing but the wall clock knows
+            now, since = self.now, state.last_success or state.started
+        if since is None:
+            return "it was never started"
         allowed = (state.interval or 0.0) + (state.timeout or 0.0) + _SLACK
-        return f"no success for {words.duration(age)}" if self.pid is not None and age > allowed else ""
+        return f"no success for {words.duration(now - since)}" if now - since > allowed else ""
 
     def health(self) -> Health:
         """The exit status."""
@@ -75,7 +84,7 @@ class Status:
         fault = self.fault()
         lines = [f"{self.name}: {self._up()}"]
         if fault:
-            lines.append("  " + _painted(f"wrong: {fault}", _RED, coloured=coloured))
+            lines.append("  " + painted(f"wrong: {fault}", RED, coloured=coloured))
         lines.append(f"  last success  {self._ago(self.state.last_success)}")
         if self.pid is not None and self.state.next_due is not None:
             lines.append(f"  next run      {words.clock_time(self.state.next_due)}")
@@ -99,17 +108,12 @@ class Status:
         runs = self.state.runs[-_SHOWN_RUNS:]
         if not runs:
             return ["  no run has ended yet"]
-        cells = [(_symbol(run), words.duration(run["duration"]).replace(" ", "")) for run in runs]
-        widths = [max(len(took), 1) for _, took in cells]
-        marks = " ".join(
-            _painted(mark.center(width), _GREEN if mark == "✓" else _RED if mark == "✗" else _DIM, coloured=coloured)
-            for (mark, _), width in zip(cells, widths, strict=True)
-        )
-        took = " ".join(text.center(width) for (_, text), width in zip(cells, widths, strict=True))
+        took = [words.duration(run["duration"]).replace(" ", "") for run in runs]
+        marks = [mark(run["outcome"], len(text), coloured=coloured) for run, text in zip(runs, took, strict=True)]
         last = runs[-1]
         return [
-            f"  last runs     {marks}",
-            f"                {took}",
+            f"  last runs     {' '.join(marks)}",
+            f"                {' '.join(took)}",
             f"  last run      {last['number']} {_was(last['outcome'])}, begun {words.clock_time(last['started'])}",
         ]
 
@@ -135,9 +139,7 @@ def _was(outcome: str) -> str:
     return outcome if outcome in ("succeeded", "failed", "timed out") else f"was {outcome}"
 
 
-def _symbol(run: dict[str, Any]) -> str:
-    return _SYMBOLS.get(run["outcome"], _FAILED_SYMBOL)
-
-
-def _painted(text: str, colour: str, *, coloured: bool) -> str:
-    return f"{colour}{text}{_RESET}" if coloured else text
+def mark(outcome: str, width: int, *, coloured: bool) -> str:
+    """One character for an outcome, in the middle of so many."""
+    character, colour = _MARKS.get(outcome, _FAILED_MARK)
+    return painted(character.center(width), colour, coloured=coloured)

@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from sched_runner.capture import Piece, tagged
+from sched_runner.colours import DIM, RED, YELLOW, painted
 from sched_runner.stream import PatientStream
-
-_DIM, _RED, _YELLOW, _RESET = "\033[2m", "\033[31m", "\033[33m", "\033[0m"
 
 
 class Terminal(logging.Handler):
@@ -24,15 +23,15 @@ class Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record of the scheduler's own."""
-        colour = _RED if record.levelno >= logging.ERROR else _YELLOW if record.levelno >= logging.WARNING else ""
+        colour = RED if record.levelno >= logging.ERROR else YELLOW if record.levelno >= logging.WARNING else ""
         text = self._paint(self.format(record), colour)
-        begin = self._paint(_time(record.created), _DIM)
+        begin = self._paint(_time(record.created), DIM)
         self._stream.write(f"{begin} {text}\n".encode(errors="backslashreplace"))
 
     def write_lines(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
         """Write lines of main.py, as capture.Sink says."""
         tag = f"{_time(time.time())} {channel} run {run}"
-        lines = tagged(pieces, (self._paint(tag, _DIM) + " ").encode())
+        lines = tagged(pieces, (self._paint(tag, DIM) + " ").encode())
         self.acquire()  # the main thread's records come in between
         try:
             self._stream.write(lines)
@@ -40,7 +39,7 @@ class Terminal(logging.Handler):
             self.release()
 
     def _paint(self, text: str, colour: str) -> str:
-        return f"{colour}{text}{_RESET}" if self._coloured and colour else text
+        return painted(text, colour, coloured=self._coloured)
 
 
 def _time(when: float) -> str:

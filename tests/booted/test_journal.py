@@ -285,11 +285,13 @@ def test_restart_of_journald_loses_no_line(machine, service, journald):
     service.script(COUNTS.replace("ROUND", "1"))
     service.start()
     service.wait_for_run()
-    journald("restart")
-    journald("restart")
+    for _ in range(2):
+        lines = len(service.log().splitlines())
+        journald("restart")
+        machine.wait_until(lambda lines=lines: len(service.log().splitlines()) > lines + 20, 20, "lines are written")
     count, _, _ = result(machine, service)
     said = machine.journal("--unit=main-scheduler")
-    assert count > 100
+    assert count > 20
     assert lines_of(said, "stdout") == list(range(count))
     assert lines_of(said, "stderr") == list(range(count))
 

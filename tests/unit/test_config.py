@@ -154,6 +154,11 @@ def test_without_any_setting_all_have_their_defaults():
         stop_grace=10.0,
         log_dir=Path("/srv/job/scheduler"),
         state_dir=Path("/srv/job/scheduler"),
+        alert_after=1,
+        alert_mail="",
+        alert_command=(),
+        ping_url="",
+        metrics_file=None,
     )
 
 
@@ -165,6 +170,11 @@ def test_without_any_setting_all_have_their_defaults():
         ("SCHED_MAIN", "mails.py", "main", Path("/srv/job/mails.py")),
         ("SCHED_ARGS", "--to 'a b' c\\ d", "args", ("--to", "a b", "c d")),
         ("SCHED_ARGS", "", "args", ()),
+        ("SCHED_ALERT_AFTER", "3", "alert_after", 3),
+        ("SCHED_ALERT_MAIL", "you@example.org", "alert_mail", "you@example.org"),
+        ("SCHED_ALERT_COMMAND", "curl -d @- 'a b'", "alert_command", ("curl", "-d", "@-", "a b")),
+        ("SCHED_PING_URL", "https://hc-ping.com/a?create=1", "ping_url", "https://hc-ping.com/a?create=1"),
+        ("SCHED_METRICS_FILE", "/srv/main.prom", "metrics_file", Path("/srv/main.prom")),
         ("SCHED_PYTHON", "/opt/venv/bin/python", "python", "/opt/venv/bin/python"),
         ("SCHED_PYTHON", "venv/bin/python", "python", "/srv/job/venv/bin/python"),
         ("SCHED_PYTHON", "python3.13", "python", "python3.13"),
@@ -196,6 +206,14 @@ def test_an_empty_setting_means_its_default(name):
         ("SCHED_STOP_GRACE", "10 sek", "no such unit of time: sek"),
         ("SCHED_LOG_DIR", "logs", "absolute path"),
         ("SCHED_STATE_DIR", "./state", "absolute path"),
+        ("SCHED_METRICS_FILE", "main.prom", "absolute path"),
+        ("SCHED_ALERT_AFTER", "0", "a whole number, 1 or more"),
+        ("SCHED_ALERT_AFTER", "two", "a whole number, 1 or more"),
+        ("SCHED_ALERT_COMMAND", "curl 'ntfy", "quoted wrongly"),
+        ("SCHED_PING_URL", "hc-ping.com/uuid", "an address like https://"),
+        ("SCHED_PING_URL", "file:///etc/passwd", "an address like https://"),
+        ("SCHED_PING_URL", "https:///uuid", "an address like https://"),
+        ("SCHED_PING_URL", "https://hc-ping.com/a b", "an address like https://"),
     ],
 )
 def test_a_faulty_setting_is_refused_with_the_reason(name, text, why):
@@ -233,6 +251,12 @@ def test_all_faults_are_told_at_once():
         "SCHED_TIMEOUT",
         "SCHED_COLOUR",
     ]
+
+
+def test_settings_with_faults_have_defaults_in_the_place_of_the_faulty_ones():
+    with pytest.raises(SettingsError) as caught:
+        load(SCHED_START="later", SCHED_TIMEOUT="5min", SCHED_COLOUR="red")
+    assert caught.value.settings == load(SCHED_TIMEOUT="5min")
 
 
 def test_faults_found_before_are_told_with_those_found_here():

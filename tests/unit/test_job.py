@@ -33,7 +33,10 @@ def test_a_skipped_run_is_no_failure():
 
 def test_a_run_whose_scheduler_was_killed_is_recorded_as_interrupted():
     stored = State(failures_in_a_row=3, running={"number": 7, "started": 1.0})
-    assert job.note_interrupted(stored) == 7
+    interrupted = job.note_interrupted(stored)
+    assert interrupted is not None
+    assert (interrupted.number, interrupted.outcome) == (7, Outcome.INTERRUPTED)
+    assert stored.outcomes == {"interrupted": 1}
     assert (stored.running, stored.failures_in_a_row) == (None, 3)
     assert (stored.runs[-1]["number"], stored.runs[-1]["outcome"]) == (7, "interrupted")
 

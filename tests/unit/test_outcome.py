@@ -3,7 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from sched_runner.outcome import Outcome, RunResult, classify, decode, exit_status, sandbox_hint, signal_name, summary
+from sched_runner.outcome import (
+    Outcome,
+    RunResult,
+    classify,
+    decode,
+    error_line,
+    exit_status,
+    sandbox_hint,
+    signal_name,
+    signal_number,
+    summary,
+)
 
 
 def exited(status: int) -> int:
@@ -73,6 +84,38 @@ def test_no_outcome_but_success_exits_0(outcome):
 )
 def test_a_signal_is_named(number, name):
     assert signal_name(number) == name
+    assert signal_number(name) == number
+
+
+@pytest.mark.parametrize("text", ["", "SIGNAL", "signal", "signal x"])
+def test_what_is_no_signal_has_no_number(text):
+    assert signal_number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        ([], ""),
+        (["", " "], ""),
+        (["usage: main.py", "main.py: error: no such option", ""], "main.py: error: no such option"),
+        (["Traceback (most recent call last):", '  File "main.py"', "ValueError: no", "more of it"], "ValueError: no"),
+        (
+            [
+                "Traceback (most recent call last):",
+                "  x",
+                "A: a",
+                "",
+                "During",
+                "Traceback (most recent call last):",
+                "B",
+            ],
+            "B",
+        ),
+        (["Traceback (most recent call last):", "  cut off"], ""),
+    ],
+)
+def test_the_line_that_names_the_error(lines, error):
+    assert error_line(lines) == error
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ def run(number, outcome="succeeded", duration=1.5):
 
 # A scheduler of an hour's interval that has made one run, a minute ago.
 WELL = State(
+    boot_id="this boot",
     started=NOW - 60,
     interval=3600.0,
     timeout=600.0,
@@ -28,7 +29,7 @@ FAILED = replace(WELL, failures_in_a_row=2, runs=[run(1), run(2, "failed"), run(
 
 
 def status(state=WELL, pid: int | None = 42, now=NOW, boottime=BOOTTIME):
-    return Status("main-scheduler", pid, state, now, boottime)
+    return Status("main-scheduler", pid, state, now, boottime, "this boot")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,23 @@ def status(state=WELL, pid: int | None = 42, now=NOW, boottime=BOOTTIME):
 def test_health_is_what_the_state_says(changes, pid, later, health, fault):
     found = status(replace(WELL, **changes), pid, boottime=BOOTTIME + later)
     assert (found.health(), found.fault()) == (health, fault)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pid", "later", "stale"),
+    [
+        ({}, 42, 3600 + 600, ""),
+        ({}, 42, 3600 + 600 + 1, "no success for 1 h 11 min"),
+        ({}, None, 3600 + 600 + 1, "no success for 1 h 11 min"),
+        # In a boot in which no scheduler was started only the wall clock knows.
+        ({"boot_id": "the boot before", "last_success": NOW - 3600}, None, 0, ""),
+        ({"boot_id": "the boot before", "last_success": NOW - 7200}, None, 0, "no success for 2 h"),
+        ({"boot_id": "the boot before", "last_success": None, "started": NOW - 7200}, None, 0, "no success for 2 h"),
+        ({"boot_id": "", "last_success": None, "started": None}, None, 0, "it was never started"),
+    ],
+)
+def test_a_success_that_is_too_old_is_seen_whether_a_scheduler_runs_or_not(changes, pid, later, stale):
+    assert status(replace(WELL, **changes), pid, boottime=BOOTTIME + later).stale() == stale
 
 
 def test_the_exit_statuses_are_those_that_monitoring_knows():

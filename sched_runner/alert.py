@@ -1,0 +1,95 @@
+"""Alerts: what the operator is told when runs fail or do not come, once, and once when all is well again."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Any
+
+from sched_runner import words
+from sched_runner.state import Told
+from sched_runner.status import Status
+
+_SENDMAIL = ("/usr/sbin/sendmail", "-i", "-t")
+_DELIVERY_LASTS = 60
+
+
+class UndeliveredError(Exception):
+    """The operator could not be told."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What is to be told; ``what`` tells it from others, and is empty where all is well again."""
+
+    what: str
+    subject: str
+    text: str = ""
+
+
+def due(status: Status, last_failure: Mapping[str, Any], told: Told, *, after: int, fault: str) -> Alert | None:
+    """What the operator has not been told yet, or None.
+
+    ``told`` is what he was told last; ``after`` is the number of failures in a row from which on they are told;
+    ``fault`` is what is wrong with the settings.
+    """
+    alert = _wrong(status, last_failure, after, fault)
+    if alert is None:
+        return _well_again(status, told)
+    return alert if alert.what != told.what else None
+
+
+def _wrong(status: Status, last_failure: Mapping[str, Any], after: int, fault: str) -> Alert | None:
+    count = status.state.failures_in_a_row
+    if count >= after:
+        summary = last_failure.get("summary", "the last run failed")
+        subject = f"{summary}, {words.count(count, 'failure')} in a row"
+        return Alert(f"run {last_failure.get('number')}", subject, "\n".join(last_failure.get("tail", ())))
+    if fault:
+        return Alert("settings", "the settings are faulty", fault)
+    if stale := status.stale():
+        up = "it is not running" if status.pid is None else f"it is up, as process {status.pid}"
+        return Alert("stale", stale, f"{up}; systemctl status {status.name} says more")
+    return None
+
+
+def _well_again(status: Status, told: Told) -> Alert | None:
+    if told.what == "settings":
+        return Alert("", "the settings are in order again")
+    success = status.state.last_success
+    if told.what and success is not None and success >= told.when:
+        return Alert("", f"all is well again: a run succeeded at {words.clock_time(success)}")
+    return None
+
+
+def deliver(alert: Alert, sender: str, mail: str, command: Sequence[str]) -> None:
+    """Send the alert by mail and to the command, where they are given. Raises UndeliveredError."""
+    subject = f"{sender}: {alert.subject}"
+    faults = []
+    if mail:
+        faults.append(_pipe(_SENDMAIL, _mail(mail, subject, alert.text)))
+    if command:
+        faults.append(_pipe(command, f"{subject}\n\n{alert.text}\n".encode()))
+    if any(faults):
+        raise UndeliveredError("; ".join(filter(None, faults)))
+
+
+def _mail(to: str, subject: str, text: str) -> bytes:
+    mail = EmailMessage()
+    mail["To"] = to
+    mail["Subject"] = subject
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+    mail.set_content(f"{subject}\n\n{text}\n")
+    return mail.as_bytes()
+
+
+def _pipe(command: Sequence[str], text: bytes) -> str:
+    """Why the command did not take the text, or an empty string."""
+    try:
+        ended = subprocess.run(
+            command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_DELIVERY_LASTS, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{command[0]}: {error}"
+    said = ended.stdout.decode(errors="replace").strip()
+    return f"{command[0]} ended with exit status {ended.returncode}: {said}" if ended.returncode else ""

@@ -1,0 +1,126 @@
+from dataclasses import asdict
+from datetime import datetime
+
+import pytest
+
+from sched_runner import history, records
+from sched_runner.job import as_json
+from sched_runner.outcome import Outcome, RunResult
+
+STARTED = 1_700_000_000.0
+
+
+def result(number, outcome=Outcome.SUCCEEDED, duration=1.0, **more):
+    return RunResult(number, outcome, STARTED + number * 60, duration, **more)
+
+
+def record(run):
+    """As the journal gives it back: text."""
+    fields = records.of_run(run)["fields"]
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+ENDINGS = [
+    result(1, cpu=0.25, peak_kib=2048, exit_status=0),
+    result(2, Outcome.FAILED, exit_status=3, reason="ValueError: no"),
+    result(3, Outcome.KILLED, signal=9),
+    result(4, Outcome.TIMED_OUT, signal=15),
+    result(5, Outcome.NOT_STARTED, 0.0, reason="no such file"),
+    result(6, Outcome.INTERRUPTED, 0.0),
+]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_run_comes_back_from_the_journal_as_state_json_has_it(ending):
+    assert history.of_record(record(ending)) == as_json(ending)
+    assert set(asdict(ending)) == set(as_json(ending))
+
+
+@pytest.mark.parametrize("damage", [{"RUN": "x"}, {"STARTED": ""}, {"OUTCOME": "won"}])
+def test_a_record_of_something_else_is_left_out(damage):
+    assert history.of_record(record(ENDINGS[0]) | damage) is None
+
+
+def numbers(journal=(), kept=(), since=0.0, failed=False):
+    found = history.runs(map(record, journal), map(as_json, kept), since, failed=failed)
+    return [run["number"] for run in found]
+
+
+def test_runs_of_the_journal_and_of_state_json_are_each_there_once_in_order():
+    assert numbers(ENDINGS[3:], ENDINGS[:5]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_where_there_is_no_journal_state_json_is_enough():
+    assert numbers((), ENDINGS) == [1, 2, 3, 4, 5, 6]
+
+
+def test_runs_of_an_earlier_life_with_the_same_numbers_are_others():
+    assert numbers([RunResult(1, Outcome.SUCCEEDED, 1000.0, 1.0)], ENDINGS[:1]) == [1, 1]
+
+
+def test_failed_are_those_that_count_as_failures():
+    assert numbers((), ENDINGS, failed=True) == [2, 3, 4, 5]
+
+
+def test_since_counts_the_end_of_a_run():
+    assert numbers((), ENDINGS, since=STARTED + 180.5) == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2h", STARTED - 7200),
+        ("7d 12h", STARTED - 648000),
+        ("2023-11-14", datetime(2023, 11, 14).timestamp()),
+        ("2023-11-14 08:30", datetime(2023, 11, 14, 8, 30).timestamp()),
+        ("2023-11-14T08:30:00+01:00", datetime.fromisoformat("2023-11-14T08:30:00+01:00").timestamp()),
+    ],
+)
+def test_since_is_a_time_or_a_span(text, wanted):
+    assert history.parse_since(text, STARTED) == wanted
+
+
+def test_a_since_that_is_neither_says_what_to_write():
+    with pytest.raises(ValueError, match="use a date"):
+        history.parse_since("last week", STARTED)
+
+
+@pytest.fixture(autouse=True)
+def _clock_time(monkeypatch):
+    monkeypatch.setattr("sched_runner.words.clock_time", lambda when: f"{'@' + str(int(when - STARTED)):19}")
+
+
+def lines(endings, coloured=False, barred=False):
+    found = history.text([as_json(ending) for ending in endings], coloured=coloured, barred=barred)
+    return [line.split() for line in found.splitlines()]
+
+
+def test_each_run_has_a_line_with_what_it_took_and_the_error():
+    assert lines(ENDINGS[:2]) == [
+        ["run", "started", "outcome", "duration", "CPU", "memory"],
+        ["1", "@60", "✓", "succeeded", "1", "s", "0.25", "s", "2.0", "MiB"],
+        ["2", "@120", "✗", "failed", "1", "s", "0", "s", "0.0", "MiB", "ValueError:", "no"],
+    ]
+
+
+def test_durations_are_bars_of_the_longest():
+    found = lines([result(1, duration=10.0), result(2, duration=5.0), result(3, duration=0.55)], barred=True)
+    assert [line[6] for line in found[1:]] == ["█" * 20, "█" * 10, "█▏"]
+
+
+def test_columns_stand_below_their_titles():
+    for barred in (False, True):
+        title, line, *_ = history.text([as_json(ENDINGS[0])], coloured=False, barred=barred).splitlines()
+        assert title.index("CPU") == line.index("0.25 s")
+        assert title.index("memory") == line.index("2.0 MiB")
+        assert title.index("outcome") == line.index("succeeded")
+        assert title.index("started") == line.index("@60")
+
+
+def test_colours_are_there_only_where_asked_for():
+    assert "\033" not in history.text([as_json(ENDINGS[1])], coloured=False, barred=True)
+    assert "\033[31m✗" in history.text([as_json(ENDINGS[1])], coloured=True, barred=True)
+
+
+def test_before_the_first_run_it_says_so():
+    assert history.text([], coloured=False, barred=False) == "no run has ended yet"

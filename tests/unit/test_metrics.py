@@ -1,0 +1,79 @@
+"""The metrics file, read by the parser of the official client library."""
+
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sched_runner import __version__
+from sched_runner.metrics import render
+from sched_runner.state import State
+
+RUN = {"number": 3, "outcome": "failed", "started": 1000.0, "duration": 2.5, "cpu": 0.25, "peak_kib": 2048}
+STATE = State(
+    interval=3600.0,
+    next_due=4600.0,
+    last_success=900.5,
+    last_failure=1002.5,
+    failures_in_a_row=2,
+    skipped=4,
+    outcomes={"succeeded": 7, "failed": 2},
+    runs=[RUN],
+)
+
+
+def parse(text):
+    """Samples by name and outcome, and the kinds of the metrics."""
+    families = list(text_string_to_metric_families(text))
+    samples = {
+        (sample.name.removeprefix("main_scheduler_"), sample.labels.get("outcome")): sample.value
+        for family in families
+        for sample in family.samples
+    }
+    return samples, {family.name.removeprefix("main_scheduler_"): family.type for family in families}
+
+
+def test_every_figure_is_what_the_state_says():
+    samples, kinds = parse(render("main-scheduler", STATE))
+    outcomes = {outcome: count for (name, outcome), count in samples.items() if name == "runs_total"}
+    assert outcomes == {
+        "succeeded": 7,
+        "failed": 2,
+        "killed": 0,
+        "timed out": 0,
+        "not started": 0,
+        "interrupted": 0,
+    }
+    assert {name: value for (name, outcome), value in samples.items() if outcome is None} == {
+        "skipped_runs_total": 4,
+        "failures_in_a_row": 2,
+        "interval_seconds": 3600,
+        "last_start_timestamp_seconds": 1000,
+        "last_success_timestamp_seconds": 900.5,
+        "last_failure_timestamp_seconds": 1002.5,
+        "next_run_timestamp_seconds": 4600,
+        "last_run_duration_seconds": 2.5,
+        "last_run_cpu_seconds": 0.25,
+        "last_run_peak_memory_bytes": 2048 * 1024,
+        "build_info": 1,
+    }
+    assert {name for name, kind in kinds.items() if kind == "counter"} == {"runs", "skipped_runs"}
+    assert all(kind in ("counter", "gauge") for kind in kinds.values())
+
+
+def test_a_run_that_is_going_is_the_last_start():
+    samples, _ = parse(render("main-scheduler", replace(STATE, running={"number": 4, "started": 2000.0})))
+    assert samples["last_start_timestamp_seconds", None] == 2000
+
+
+def test_what_is_not_known_yet_is_left_out():
+    samples, _ = parse(render("main-scheduler", State()))
+    assert {name for name, _ in samples} == {"runs_total", "skipped_runs_total", "failures_in_a_row", "build_info"}
+
+
+@pytest.mark.parametrize("name", ["main-scheduler@reports", 'a"b\\c\nd'])
+def test_every_sample_names_its_scheduler(name):
+    (build,) = [f for f in text_string_to_metric_families(render(name, STATE)) if f.name.endswith("build_info")]
+    assert build.samples[0].labels == {"scheduler": name, "version": __version__}
+    families = text_string_to_metric_families(render(name, STATE))
+    assert {sample.labels["scheduler"] for family in families for sample in family.samples} == {name}

@@ -1,0 +1,119 @@
+import threading
+
+import pytest
+
+from sched_runner import ping
+from sched_runner.ping import Ping, Pinger, address
+
+
+@pytest.mark.parametrize(
+    ("url", "ending", "wanted"),
+    [
+        ("https://hc-ping.com/uuid", "", "https://hc-ping.com/uuid?rid=7"),
+        ("https://hc-ping.com/uuid", "/start", "https://hc-ping.com/uuid/start?rid=7"),
+        ("https://hc-ping.com/uuid/", "/3", "https://hc-ping.com/uuid/3?rid=7"),
+        ("https://hc-ping.com/key/slug?create=1", "/start", "https://hc-ping.com/key/slug/start?create=1&rid=7"),
+    ],
+)
+def test_the_ending_stands_before_the_query_and_the_run_id_after_it(url, ending, wanted):
+    assert address(url, ending, "7") == wanted
+
+
+class Server:
+    """Takes pings after so many faults; ``gate`` holds it up."""
+
+    def __init__(self, faults=0):
+        self.faults = faults
+        self.got = []
+        self.tried = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.reached = threading.Event()
+
+    def post(self, url, body):
+        self.reached.set()
+        self.gate.wait()
+        self.tried += 1
+        if self.faults:
+            self.faults -= 1
+            raise ConnectionRefusedError("refused")
+        self.got.append((url, body))
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch):
+    monkeypatch.setattr(ping, "_WAITS", (0.0, 0.0, 0.0))
+
+
+def told(caplog):
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_pings_arrive_in_order():
+    server = Server()
+    pinger = Pinger(server.post)
+    for number in range(10):
+        pinger.send(Ping(f"/{number}", b"body"))
+    pinger.close(10)
+    assert server.got == [(f"/{number}", b"body") for number in range(10)]
+
+
+def test_a_ping_is_tried_again():
+    server = Server(faults=2)
+    pinger = Pinger(server.post)
+    pinger.send(Ping("/", b""))
+    pinger.close(10)
+    assert server.got == [("/", b"")]
+
+
+def test_a_ping_that_may_be_tried_once_is_not_tried_again():
+    server = Server(faults=1)
+    pinger = Pinger(server.post)
+    pinger.send(Ping("/start", b"", attempts=1))
+    pinger.send(Ping("/", b""))
+    pinger.close(10)
+    assert (server.got, server.tried) == ([("/", b"")], 2)
+
+
+def test_what_cannot_be_delivered_is_told_once_and_once_when_it_can_again(caplog):
+    server = Server(faults=6)
+    pinger = Pinger(server.post)
+    for number in range(4):
+        pinger.send(Ping(f"/{number}", b""))
+    with caplog.at_level("WARNING"):
+        pinger.close(10)
+    assert [url for url, _ in server.got] == ["/2", "/3"]
+    assert told(caplog) == [
+        "the ping cannot be delivered, the schedule goes on: refused",
+        "the ping can be delivered again",
+    ]
+
+
+def test_where_too_many_wait_the_oldest_are_dropped_and_nobody_is_held_up():
+    server = Server()
+    server.gate.clear()
+    pinger = Pinger(server.post)
+    pinger.send(Ping("/first", b""))
+    server.reached.wait()
+    for number in range(50):
+        pinger.send(Ping(f"/{number}", b""))
+    pinger.close(0)
+    server.gate.set()
+    pinger.close(10)
+    assert [url for url, _ in server.got] == ["/first", *(f"/{number}" for number in range(30, 50))]
+
+
+def test_a_fault_that_nobody_foresaw_does_not_end_the_pings():
+    faults = [ValueError("what is this"), None]
+    got = []
+
+    def post(url, body):
+        if fault := faults.pop(0):
+            raise fault
+        got.append(url)
+
+    pinger = Pinger(post)
+    pinger.send(Ping("/start", b"", attempts=1))
+    pinger.send(Ping("/", b""))
+    pinger.close(10)
+    assert got == ["/"]
