@@ -38,11 +38,7 @@ stop_units() {
     [ -e /usr/local/lib/systemd/system/main-scheduler.service ] || return 0
     systemctl stop 'main-scheduler-alert*' main-scheduler.service 'main-scheduler@*.service'
     # Disabling a template disables all its instances.
-    for name in main-scheduler main-scheduler-alert; do
-        for unit in /usr/local/lib/systemd/system/$name.* /usr/local/lib/systemd/system/$name@.*; do
-            systemctl -q disable "${unit##*/}"
-        done
-    done
+    (cd /usr/local/lib/systemd/system && systemctl -q disable main-scheduler[.@]* main-scheduler-alert[.@]*)
     systemctl reset-failed 'main-scheduler*' 2>/dev/null || true
 }
 

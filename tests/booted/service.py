@@ -37,8 +37,9 @@ def reset(machine):
     """The installed service as it was after install.sh, not started, with nothing of earlier tests."""
     machine.run(f"""
         set -e
-        systemctl stop main-scheduler 'main-scheduler@*'
+        systemctl stop 'main-scheduler-alert*' main-scheduler 'main-scheduler@*'
         systemctl -q disable main-scheduler main-scheduler@
+        systemctl -q --runtime unmask main-scheduler main-scheduler@reports
         rm -rf /var/log/main-scheduler* /var/lib/main-scheduler* /opt/main-scheduler /etc/main-scheduler
         rm -rf /etc/default/main-scheduler* /etc/systemd/system/main-scheduler*.d /run/main-scheduler
         systemctl reset-failed

@@ -49,6 +49,7 @@ def test_purge_leaves_nothing(machine):
     machine.run("install -D -m 755 /opt/main-scheduler/main.py /opt/main-scheduler/reports/main.py")
     Service(machine).drop_in("memory.conf")
     machine.run("systemctl enable --now main-scheduler main-scheduler@reports")
+    machine.run("systemctl enable --now main-scheduler-alert.path main-scheduler-alert@reports.timer")
     assert files(machine) != before
     machine.run("rm -r /opt/main-scheduler/reports")  # the user's own
 
@@ -167,6 +168,11 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
         "./opt/main-scheduler/main.py",
         "./usr/local/bin/main-scheduler",
         "./usr/local/lib/systemd/catalog/main-scheduler.catalog",
+        *(
+            f"./usr/local/lib/systemd/system/main-scheduler-alert{at}.{suffix}"
+            for at in ("", "@")
+            for suffix in ("path", "service", "timer")
+        ),
         "./usr/local/lib/systemd/system/main-scheduler.service",
         "./usr/local/lib/systemd/system/main-scheduler@.service",
         "./usr/local/lib/sysusers.d/main-scheduler.conf",
