@@ -6,7 +6,7 @@ from typing import Any
 
 from sched_runner import words
 from sched_runner.config import parse_span
-from sched_runner.outcome import FAILURES, Outcome, signal_number
+from sched_runner.outcome import FAILURES, Outcome, signal_name, signal_number
 from sched_runner.status import mark
 
 _BAR = 20
@@ -84,9 +84,15 @@ def _line(run: Run, longest: float | None, *, coloured: bool) -> str:
         *([] if longest is None else [_bar(run["duration"] / longest)]),
         f"{words.duration(run['cpu']):8}",
         f"{words.size(run['peak_kib']):10}",
-        run["reason"],
+        run["reason"] or _ending(run),
     ]
     return "  ".join(cells).rstrip()
+
+
+def _ending(run: Run) -> str:
+    if run["signal"] is not None:
+        return signal_name(run["signal"])
+    return f"exit status {run['exit_status']}" if run["exit_status"] else ""
 
 
 def _bar(share: float) -> str:

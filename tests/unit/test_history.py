@@ -96,10 +96,12 @@ def lines(endings, coloured=False, barred=False):
 
 
 def test_each_run_has_a_line_with_what_it_took_and_the_error():
-    assert lines(ENDINGS[:2]) == [
+    assert lines(ENDINGS[:4]) == [
         ["run", "started", "outcome", "duration", "CPU", "memory"],
         ["1", "@60", "✓", "succeeded", "1", "s", "0.25", "s", "2.0", "MiB"],
         ["2", "@120", "✗", "failed", "1", "s", "0", "s", "0.0", "MiB", "ValueError:", "no"],
+        ["3", "@180", "✗", "killed", "1", "s", "0", "s", "0.0", "MiB", "SIGKILL"],
+        ["4", "@240", "✗", "timed", "out", "1", "s", "0", "s", "0.0", "MiB", "SIGTERM"],
     ]
 
 
