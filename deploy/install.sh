@@ -137,12 +137,14 @@ restart() { # UNIT
         while run_in_progress "$1"; do sleep 1; done
     fi
     say "restarting $1"
-    systemctl restart "$1"
+    systemctl restart "$1" || failed="$failed $1"
 }
 
 [ -n "$DESTDIR" ] || check_host
 put_files
 [ -z "$DESTDIR" ] || exit 0
 tell_system
+failed=
 for unit in $(units_that_are_up); do restart "$unit"; done
+[ -z "$failed" ] || refuse "installed, but these did not start again:$failed (systemctl status says why)"
 say "installed. To start it now and at every boot: systemctl enable --now main-scheduler"

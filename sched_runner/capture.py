@@ -4,7 +4,10 @@ A piece is a run of complete lines, or a part of a line that is too long or too 
 of such a line join back to the original. Joined by nothing, ``+`` marks those that continue a line.
 """
 
+import fcntl
 import os
+import sys
+import termios
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -148,6 +151,11 @@ class Channel:
         self._emit(self.name, split_long(escape(text), continued=self._continued))
 
 
+def _waiting(descriptor: int) -> int:
+    """How many bytes are in the pipe (ioctl_list(2))."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 class Capture:
     """The two channels of one run, and where their lines go."""
 
@@ -192,16 +200,12 @@ class Capture:
                     wait = remaining if wait is None else min(wait, remaining)
         return wait
 
-    def drain(self, seconds: float) -> None:
-        """Read what is still there, but no longer than ``seconds``, and close."""
-        deadline = self._clock() + seconds
-        while self._read_all() and self._clock() < deadline:
-            pass
+    def drain(self) -> None:
+        """Read all that is in the pipes now, and close: nobody is waited for who holds them open, or still writes."""
+        for descriptor in self.descriptors():
+            for _ in range(0, _waiting(descriptor), _READ_SIZE):
+                self.read(descriptor)
         self.close()
-
-    def _read_all(self) -> int:
-        """How many channels gave something."""
-        return sum(self.read(descriptor) for descriptor in self.descriptors())
 
     def close(self) -> None:
         """Write unfinished lines and close."""

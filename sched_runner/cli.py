@@ -1,6 +1,7 @@
 """The command: subcommands, and every fault of the operator's as one message and an exit status."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -41,6 +42,8 @@ class OperatorError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
     _open_standard_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a mark or a file name that the locale lacks ends nothing
     arguments = _parser().parse_args(argv)
     try:
         status = int(arguments.function(arguments))
@@ -115,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if supervised:
         notify.enable()
     place = _place_of_run(environ, arguments.main)
-    source = Source(environ, arguments.env_file, place)
+    source = Source(environ, arguments.env_file, place, file_wins=supervised)
     settings, _ = source()
     outputs = Outputs(settings.log_dir, lambda notices: _live(environ, place.name, notices))
     try:
@@ -263,7 +266,7 @@ def _check(arguments: argparse.Namespace) -> int:
     given = place.env_file or "the environment"
     for name, value in shown.items():
         print(f"{name:16} {value!s:40} from {given if environ.get(name) else 'the default'}")
-    if not settings.main.exists():
+    if not os.path.exists(settings.main):  # Path.exists() raises where one may not look
         print(f"\n{settings.main} is not there (yet): a run would end as not started")
     print("\nnext due times:")
     first = _next_due(settings) or time.time()

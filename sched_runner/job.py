@@ -159,6 +159,7 @@ def count_skipped(stored: State) -> None:
 
 
 def _begin(stored: State, due: Due | None) -> None:
+    note_interrupted(stored)  # one who was killed: it is we who have the lock of the run
     stored.number += 1
     stored.running = {"number": stored.number, "started": time.time()}
     if due is not None:

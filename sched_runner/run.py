@@ -22,16 +22,15 @@ from sched_runner.processes import Sweeper, signal_all
 
 # Given up when a KILL has not ended it after this time, in seconds.
 _KILL_LASTS = 5.0
-_DRAIN_LASTS = 0.5
 _LOOK_AGAIN = 0.02
 
 # PR_SET_PDEATHSIG without preexec_fn, which is unsafe with threads: main.py dies with the scheduler, also where
 # the scheduler dies before the prctl: then sh has another parent. Short of memory, the kernel shall take main.py.
 _LAUNCHER = (
-    "setpriv",
+    "/usr/bin/setpriv",
     "--pdeathsig",
     "KILL",
-    "sh",
+    "/bin/sh",
     "-c",
     """
 [ "$PPID" = "$0" ] || exit
@@ -82,6 +81,8 @@ def command(settings: Settings) -> list[str]:
     """The command line of main.py. Raises OSError, naming script or interpreter, where it cannot be run."""
     python = shutil.which(settings.python)
     if python is None:
+        if "/" in settings.python:
+            os.stat(settings.python)  # says why, where it cannot be seen
         raise OSError(f"the interpreter {settings.python} is not there, or may not be executed")
     if settings.main.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(settings.main))
@@ -142,7 +143,7 @@ class Run:
             os.close(pidfd)
         duration = self._clock() - began
         self._sweep()
-        self._capture.drain(_DRAIN_LASTS)
+        self._capture.drain()
         if self._stuck_in:
             reason = f"{self._stuck_in} could not execute {self._settings.python}; its own words are the line before"
             return replace(result, reason=reason)

@@ -12,7 +12,8 @@ class Source:
     """Settings and main.py's environment, read again at each call.
 
     systemd has put the environment file's values into the environment. A name whose value there equals the
-    file's belongs to the file, and is read from it anew.
+    file's belongs to the file, and is read from it anew. ``file_wins`` over the rest too, as it does over what systemd
+    and the unit set (systemd.exec(5), EnvironmentFile=); else the file fills in what the environment lacks.
     """
 
     def __init__(
@@ -22,10 +23,12 @@ class Source:
         place: Place,
         *,
         defaults: Mapping[str, str] | None = None,
+        file_wins: bool = False,
     ) -> None:
         self._env_file = env_file
         self._place = place
         self._defaults = defaults or {}
+        self._file_wins = file_wins
         # Read once for the first call too: a pipe gives its text only once.
         self._first: tuple[dict[str, str], list[str]] | None = self._read()
         values = self._first[0]
@@ -35,7 +38,8 @@ class Source:
         """The settings, and the environment that they were read from. Raises SettingsError."""
         values, faults = self._first or self._read()
         self._first = None
-        environ = {**self._defaults, **values, **self._own}
+        first, second = (self._own, values) if self._file_wins else (values, self._own)
+        environ = {**self._defaults, **first, **second}
         return config.load(environ, self._place, sys.executable, faults), environ
 
     def _read(self) -> tuple[dict[str, str], list[str]]:

@@ -60,5 +60,10 @@ fi
 "$venv/bin/mypy"
 shellcheck deploy/*.sh tests/*.sh tests/*/*.sh
 "$venv/bin/pytest" -m "not soak" tests/unit tests/process
+if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+    echo "$0: the booted tests need root or sudo, and are left out"
+    [ -z "${CI-}" ]
+    exit
+fi
 as_root tests/booted/prepare.sh
 as_root env ${CI:+CI="$CI"} "$venv/bin/pytest" tests/booted

@@ -13,15 +13,6 @@ from harness import Command, Site, wait_until
 NEVER = {"SCHED_INTERVAL": "1h"}
 
 
-def shim(site: Site, name: str, source: str) -> str:
-    """A program of this name, first in PATH; gives that PATH."""
-    directory = site.path / "shims"
-    directory.mkdir()
-    (directory / name).write_text(f"#!/bin/sh\n{source}\n")
-    (directory / name).chmod(0o755)
-    return f"{directory}:{os.environ['PATH']}"
-
-
 def block(site: Site, name: str, when: str = "lambda *a, **o: True") -> Command:
     """Start a scheduler that stays for ever where this function is called, and wait until it is there."""
     fifo = site.fifo("phase")
@@ -59,8 +50,11 @@ def test_killed_before_the_exec_main_py_never_runs(site: Site, name: str) -> Non
     phase, go = site.fifo("phase"), site.fifo("go")
     real = f"/usr/bin/{name}"
     site.main("open('ran', 'w').close(); import time; time.sleep(60)")
-    path = shim(site, name, f'echo here >{phase}; read line <{go}; exec {real} "$@"')
-    scheduler = site.start(**NEVER, PATH=path)
+    file = site.path / name
+    file.write_text(f'#!/bin/dash\necho here >{phase}; read line <{go}; exec {real} "$@"\n')
+    file.chmod(0o755)
+    plain = f"[{str(file)!r} if word.endswith({'/' + name!r}) else word for word in run._LAUNCHER]"
+    scheduler = site.start(patch=f"from sched_runner import run\nrun._LAUNCHER = {plain}", **NEVER)
     assert phase.read_text() == "here\n"
     scheduler.kill()
     if site.processes.alive():
@@ -127,7 +121,7 @@ def test_killed_while_the_marker_is_written_the_old_one_stays_whole(site: Site, 
 
 def test_killed_while_the_state_is_written_the_old_one_stays_whole(site: Site) -> None:
     site.main("")
-    when = "lambda *a: str(a[0]).endswith('.state.json.new') and 'outcome' in open(a[0]).read()"
+    when = "lambda *a: str(a[0]).endswith('.state.json.new') and 'duration' in open(a[0]).read()"
     scheduler = block(site, "os:replace", when)
     before = site.state()
     scheduler.kill()

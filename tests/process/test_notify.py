@@ -194,18 +194,18 @@ def test_reloading_comes_with_the_time_and_is_ended_by_ready(site: Site, supervi
 def test_a_reload_reads_the_files_names_anew_and_keeps_the_units_own(
     site: Site, supervisor: Supervisor, start: Start
 ) -> None:
-    site.main("import os\nfor n in ('FILES', 'GONE', 'NEW', 'UNITS'): print(n, os.environ.get(n))")
-    path = env_file(site, "FILES=old\nGONE=here\nUNITS=files\n")
-    # As systemd does: the values of the file are in the environment at start; the unit's own differ.
-    scheduler = start("run", "--env-file", path, FILES="old", GONE="here", UNITS="units", SCHED_INTERVAL="1h")
+    site.main("import os\nfor n in ('FILES', 'GONE', 'NEW', 'UNITS', 'BOTH'): print(n, os.environ.get(n))")
+    path = env_file(site, "FILES=old\nGONE=here\n")
+    # As systemd does: the values of the file are in the environment at start, beside the unit's own.
+    scheduler = start("run", "--env-file", path, FILES="old", GONE="here", UNITS="units", BOTH="u", SCHED_INTERVAL="1h")
     site.await_runs(1)
-    env_file(site, "FILES=new\nNEW=now\nUNITS=changed\n")
+    env_file(site, "FILES=new\nNEW=now\nBOTH=files\n")
     reload(scheduler, supervisor)
     assert len(site.runs()) == 1, "a reload runs nothing"
     site.ask_for_a_run(scheduler)
     site.await_runs(2)
-    assert site.output(run=1) == b"FILES old\nGONE here\nNEW None\nUNITS units\n"
-    assert site.output(run=2) == b"FILES new\nGONE None\nNEW now\nUNITS units\n"
+    assert site.output(run=1) == b"FILES old\nGONE here\nNEW None\nUNITS units\nBOTH u\n"
+    assert site.output(run=2) == b"FILES new\nGONE None\nNEW now\nUNITS units\nBOTH files\n"
 
 
 def test_a_reload_with_a_faulty_file_keeps_the_old_settings(site: Site, supervisor: Supervisor, start: Start) -> None:
