@@ -177,6 +177,7 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
         "./usr/local/lib/systemd/system/main-scheduler@.service",
         "./usr/local/lib/sysusers.d/main-scheduler.conf",
         "./usr/local/lib/tmpfiles.d/main-scheduler.conf",
+        "./usr/local/share/doc/main-scheduler/README.es.md",
         "./usr/local/share/doc/main-scheduler/README.md",
     ]
     assert "/tmp/stage" not in machine.run("grep -arl /tmp/stage /tmp/stage || true").stdout

@@ -110,3 +110,32 @@ def test_every_test_that_the_page_of_faults_names_is_there():
     sources = "".join(path.read_text() for path in (CHECKOUT / "tests").rglob("test_*.py"))
     assert named
     assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
+
+
+SPANISH = (CHECKOUT / "README.es.md").read_text()
+CODE_BLOCK = r"(?ms)^```.*?^```$"
+
+
+def outline(text):
+    """The levels of its headings and the numbers of rows of its tables, in order."""
+    lines = re.sub(CODE_BLOCK, "", text).splitlines()
+    return [line.split(" ")[0] if line.startswith("#") else "|" for line in lines if line[:1] in ("#", "|")]
+
+
+def test_both_languages_have_the_same_headings_and_tables():
+    assert outline(SPANISH) == outline(README)
+
+
+def test_both_languages_show_the_same_commands_and_what_they_print():
+    assert re.findall(CODE_BLOCK, SPANISH) == re.findall(CODE_BLOCK, README)
+
+
+def test_both_languages_name_the_same_settings_files_and_directives():
+    english, spanish = (re.findall(r"`[^`]+`", re.sub(CODE_BLOCK, "", text)) for text in (README, SPANISH))
+    assert sorted(spanish) == sorted(english)
+
+
+@pytest.mark.parametrize("text", [README, SPANISH], ids=["en", "es"])
+def test_links_within_a_readme_have_a_heading(text):
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
