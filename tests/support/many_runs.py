@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sched_runner import config
 from sched_runner.job import Job
+from sched_runner.monitoring import Monitoring
 from sched_runner.outputs import Outputs
 from sched_runner.processes import become_subreaper
 from sched_runner.state import LockFile, StateFile
@@ -29,7 +30,7 @@ settings.state_dir.mkdir()
 outputs = Outputs(settings.log_dir, make_live)
 outputs.attach()
 become_subreaper()
-job = Job(StateFile(settings.state_dir), LockFile(settings.state_dir), outputs, os.eventfd(0))
+job = Job(StateFile(settings.state_dir), LockFile(settings.state_dir), outputs, Monitoring("main-scheduler"), os.eventfd(0))
 for _ in range(20):
     job.perform(settings, os.environ)
 before = census()
