@@ -30,7 +30,9 @@ settings.state_dir.mkdir()
 outputs = Outputs(settings.log_dir, make_live)
 outputs.attach()
 become_subreaper()
-job = Job(StateFile(settings.state_dir), LockFile(settings.state_dir), outputs, Monitoring("main-scheduler"), os.eventfd(0))
+job = Job(
+    StateFile(settings.state_dir), LockFile(settings.state_dir), outputs, Monitoring("main-scheduler"), os.eventfd(0)
+)
 for _ in range(20):
     job.perform(settings, os.environ)
 before = census()
