@@ -51,6 +51,8 @@ class Status:
         state, now, since = self.state, self.boottime, self.state.fresh_boottime
         if state.boot_id != self.boot_id or since is None:  # nothing but the wall clock knows
             now, since = self.now, state.last_success or state.started
+            if self.pid is not None and state.started is not None and since is not None:
+                since = max(since, state.started)  # in a container the sandbox may show another boot than a shell
         if since is None:
             return "it was never started"
         allowed = (state.interval or 0.0) + (state.timeout or 0.0) + _SLACK

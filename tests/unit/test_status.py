@@ -97,6 +97,7 @@ def test_health_is_what_the_state_says(changes, pid, later, health, fault):
         ({"boot_id": "the boot before", "last_success": NOW - 3600}, None, 0, ""),
         ({"boot_id": "the boot before", "last_success": NOW - 7200}, None, 0, "no success for 2 h"),
         ({"boot_id": "the boot before", "last_success": None, "started": NOW - 7200}, None, 0, "no success for 2 h"),
+        ({"boot_id": "another name of it", "last_success": NOW - 90000}, 42, 0, ""),
         ({"boot_id": "", "last_success": None, "started": None}, None, 0, "it was never started"),
     ],
 )
