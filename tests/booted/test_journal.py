@@ -1,5 +1,6 @@
 """What reaches the journal, and what happens where it is slow, gone or flooded."""
 
+import json
 import re
 import time
 
@@ -151,6 +152,7 @@ def eventful(installed):
     machine.run(["mv", service.script_file, "/opt/main-scheduler/away"])
     service.trigger()
     service.wait_for_runs(6)  # not started
+    machine.run("systemctl start main-scheduler-alert")
     machine.run(["mv", "/opt/main-scheduler/away", service.script_file])
 
     service.settings(SCHED_INTERVAL="1h", SCHED_STOP_GRACE="1s")
@@ -177,10 +179,13 @@ def eventful(installed):
     machine.wait_until(lambda: message(service, LINES_LOST), 10, "the lost lines are noticed")
     machine.run(["rm", service.logs])
     service.stop()  # interrupted
+    alerts = machine.journal("--unit=main-scheduler-alert", output="json").splitlines()
     return {
-        "records": service.records(),
+        "records": service.records() + [json.loads(line) for line in alerts],
         "outcomes": [run["outcome"] for run in service.runs()],
-        "explained": machine.journal("--unit=main-scheduler", "--catalog", output="short"),
+        "explained": machine.journal(
+            "--unit=main-scheduler", "--unit=main-scheduler-alert", "--catalog", output="short"
+        ),
         "failed": machine.journal("--unit=main-scheduler", f"MESSAGE_ID={RUN_FAILED}"),
     }
 
