@@ -101,6 +101,8 @@ class Service:
             boot_id = state.boot_id()
             if stored.clean or stored.boot_id != boot_id:  # else a crash loop would never look stale
                 stored.fresh_boottime = state.boottime()
+            if stored.boot_id != boot_id:
+                stored.due_boottime = None  # of the boot before, whose clock says nothing here
             stored.clean, stored.started, stored.boot_id = False, time.time(), boot_id
             stored.interval, stored.timeout = self._settings.interval.total_seconds(), self._settings.timeout
             stored.next_due = first

@@ -1,5 +1,6 @@
 """When main.py runs: at once, then at a fixed rate, never twice at a time; and what moves that."""
 
+import json
 import os
 import signal
 import time
@@ -239,3 +240,18 @@ def test_the_directory_of_main_py_is_where_it_runs_and_the_scheduler_keeps_its_f
     site.await_runs(1)
     assert site.output().decode().strip() == os.path.realpath(script.parent)
     assert site.marker.exists()
+
+
+def test_a_restart_before_the_first_run_of_a_boot_does_not_take_the_boot_clock_of_the_boot_before(site: Site) -> None:
+    site.shell("date +%s.%N >>times")
+    due = time.time() - 600
+    site.own.mkdir()
+    state = {"boot_id": "the boot before", "due": due, "due_boottime": 1.0, "number": 3, "interval": 3600.0}
+    (site.own / "state.json").write_text(json.dumps(state))
+    settings = {"SCHED_INTERVAL": "1h", "SCHED_START": "resume"}
+    for _ in range(2):
+        scheduler = site.start(**settings)
+        wait_until(lambda: site.state().get("next_due"), what="the plan")
+        assert site.state()["next_due"] == pytest.approx(due + 3600, abs=1)
+        assert scheduler.stop() == 0
+    assert site.times() == []
