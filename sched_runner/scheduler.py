@@ -115,8 +115,8 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         return self._active
 
     def now(self) -> datetime:
-        """The wall clock, as APScheduler takes it."""
-        return datetime.now(UTC)
+        """The wall clock, as it was set at the beginning of this turn."""
+        return datetime.fromtimestamp(self._clock.boot() + self._offset, UTC)
 
     def is_kept(self) -> bool:
         """Whether the schedule is being kept: no run is overdue without one going."""
@@ -144,13 +144,17 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         if self._poller.poll(math.ceil(seconds * 1000)):
             os.eventfd_read(self._wake)
 
+    def _step(self) -> float:
+        """By how much the wall clock was set since that was last followed, in seconds; 0 where it was not."""
+        step = self._clock.wall() - self._clock.boot() - self._offset
+        return step if abs(step) >= _STEP else 0.0
+
     def _follow_clock(self) -> None:
         """Where the wall clock was set, move the due times with it: an interval is elapsed time."""
-        offset = self._clock.wall() - self._clock.boot()
-        step = offset - self._offset
-        if abs(step) < _STEP:
+        step = self._step()
+        if not step:
             return
-        self._offset = offset
+        self._offset += step
         job = self.get_job(_JOB)
         moved = timedelta(seconds=step)
         trigger = FixedRate(
@@ -166,9 +170,17 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
             log.info("the clock was set %s by %s; the time between runs stays", way, told, extra=fields)
 
     def _process_jobs(self) -> float | None:
-        if self.next_due <= self.now() and not self._active and self._awaited_since is None:
+        early = (self.next_due - self.now()).total_seconds()
+        if early > 0:
+            return early
+        if not self._active and self._awaited_since is None:
             self._awaited_since = self._clock.boot()
         wait: float | None = super()._process_jobs()
+        if self._step():  # within this turn: APScheduler went by another clock than the due times
+            job = self.get_job(_JOB)
+            following = job.trigger.get_next_fire_time(None, self.now())
+            self.modify_job(_JOB, next_run_time=min(job.next_run_time, following))
+            return 0.0
         return wait
 
     def _execute(self) -> None:

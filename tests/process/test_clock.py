@@ -79,6 +79,26 @@ def test_many_steps_forth_and_back_drift_by_less_than_a_second(site: Site, offse
     assert times[-1] - times[0] == pytest.approx((len(times) - 1) * INTERVAL, abs=0.6)
 
 
+@pytest.mark.parametrize("step", [YEAR, -YEAR], ids=["forward", "back"])
+def test_a_step_in_the_moment_that_a_run_is_found_due_moves_none(site: Site, offset: Path, step: float) -> None:
+    site.shell(RECORD)
+    patch = f"""
+import faults
+from pathlib import Path
+offset = Path({str(offset)!r})
+faults.shift_clock(str(offset))
+def around(original, *args):
+    if Path("times").exists():
+        faults.set_offset(offset, {step!r})
+    return original(*args)
+faults.wrap("apscheduler.schedulers.base:BaseScheduler._process_jobs", around)
+"""
+    site.start(patch=patch, SCHED_INTERVAL=f"{INTERVAL}s")
+    wait_until(lambda: len(site.times()) >= 5, 10)
+    assert all(abs(gap - INTERVAL) < ON_TIME for gap in gaps(site.times())), gaps(site.times())
+    wait_until(lambda: abs(site.state()["due"] - step - time.time()) < 10, what="the clock was set indeed")
+
+
 @pytest.mark.parametrize("step", [HOUR, -DAY], ids=["forward", "back"])
 def test_a_step_during_a_run_neither_times_it_out_nor_moves_the_next(
     site: Site, offset: Path, start: Start, step: float
