@@ -249,42 +249,12 @@ def _become_owner(directory: Path) -> dict[str, str]:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from sched_runner import check
+
     place, source = _find(arguments)
     settings, environ = source()
-    shown = {
-        "SCHED_ENV": settings.environment,
-        "SCHED_INTERVAL": words.duration(settings.interval.total_seconds()),
-        "SCHED_MAIN": settings.main,
-        "SCHED_ARGS": " ".join(settings.args) or "none",
-        "SCHED_PYTHON": settings.python,
-        "SCHED_START": settings.start,
-        "SCHED_TIMEOUT": words.duration(settings.timeout),
-        "SCHED_STOP_GRACE": words.duration(settings.stop_grace),
-        "SCHED_LOG_DIR": settings.log_dir,
-        "SCHED_STATE_DIR": settings.state_dir,
-    }
-    given = place.env_file or "the environment"
-    for name, value in shown.items():
-        print(f"{name:16} {value!s:40} from {given if environ.get(name) else 'the default'}")
-    if not os.path.exists(settings.main):  # Path.exists() raises where one may not look
-        print(f"\n{settings.main} is not there (yet): a run would end as not started")
-    print("\nnext due times:")
-    first = _next_due(settings) or time.time()
-    for number in range(5):
-        print(f"  {words.clock_time(first + number * settings.interval.total_seconds())}")
+    print(check.text(settings, environ, str(place.env_file or "the environment"), time.time()))
     return 0
-
-
-def _next_due(settings: Settings) -> float | None:
-    """From the scheduler that is running, or None."""
-    from sched_runner.state import LockFile, StateError, StateFile
-
-    try:
-        if LockFile(settings.state_dir, writable=False).holder(LockFile.SCHEDULER) is None:
-            return None
-        return StateFile(settings.state_dir).load().next_due
-    except (OSError, StateError):
-        return None
 
 
 def _look(place: Place, directory: Path) -> "Status":

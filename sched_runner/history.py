@@ -1,6 +1,7 @@
 """What ``main-scheduler history`` prints: the runs that have ended, from the journal and from state.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,10 +19,8 @@ Run = dict[str, Any]
 
 def parse_since(text: str, now: float) -> float:
     """A date, a time, or a time span before ``now``: seconds since the epoch. Raises ValueError."""
-    try:
+    with suppress(ValueError):
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        pass
     try:
         return now - parse_span(text)
     except ValueError:

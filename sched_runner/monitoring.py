@@ -1,5 +1,6 @@
 """What is told to the outside at the begin and the end of each run: pings and the metrics file. Both are optional."""
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,6 +73,4 @@ class Monitoring:
 
 
 def _new_run_id() -> str:
-    import uuid
-
     return str(uuid.uuid4())

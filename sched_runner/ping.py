@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from sched_runner import __version__
 from sched_runner.complaints import Complaints
 
-# The longest body, in bytes: what healthchecks.io keeps of one at the least.
+# The longest body, in bytes; receivers cut what is longer (healthchecks.io at 100 kB).
 BODY_BYTES = 10_000
 _TIMEOUT = 10.0
 # Seconds before each attempt.
@@ -36,7 +36,7 @@ def address(url: str, ending: str, run_id: str) -> str:
 
 def _post(url: str, body: bytes) -> None:
     """Raises OSError, or what http.client has for a server that speaks something else."""
-    from urllib.request import Request, urlopen  # 30 ms, 6 MiB: only for those who ping
+    from urllib.request import Request, urlopen  # 1.4 MiB: only for those who ping
 
     headers = {"User-Agent": f"main-scheduler/{__version__}", "Content-Type": "text/plain; charset=utf-8"}
     with urlopen(Request(url, body, headers), timeout=_TIMEOUT):  # noqa: S310 - the settings take http and https only

@@ -7,10 +7,13 @@ import re
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from harness import DEADLINE, Site, wait_until
+
+from sched_runner import config
 
 NEVER = {"SCHED_INTERVAL": "1h"}
 
@@ -39,10 +42,43 @@ def test_check_shows_every_setting_and_five_due_times(site: Site) -> None:
     assert done.returncode == 0
     shown = dict(re.findall(r"^(SCHED_\w+) +(.*?) +from ", done.stdout, re.MULTILINE))
     assert (shown["SCHED_INTERVAL"], shown["SCHED_ARGS"]) == ("7 h 30 min", "--to me")
-    assert {"SCHED_ENV", "SCHED_MAIN", "SCHED_PYTHON", "SCHED_START", "SCHED_TIMEOUT", "SCHED_STOP_GRACE"} <= set(shown)
+    assert tuple(shown) == config.NAMES
     due = re.findall(r"^  (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", done.stdout, re.MULTILINE)
     assert len(due) == 5
     assert not site.own.exists(), "check changes nothing"
+
+
+def due_times(site: Site, **env: str) -> list[float]:
+    """What check tells, in seconds since the epoch."""
+    told = re.findall(r"^  (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", site.call("check", "--here", **env).stdout, re.MULTILINE)
+    return [datetime.fromisoformat(when).timestamp() for when in told]
+
+
+def test_check_tells_the_next_run_of_the_running_scheduler_as_a_reload_would_have_it(site: Site) -> None:
+    site.main("")
+    scheduler = site.start(SCHED_INTERVAL="1h")
+    site.await_runs(1)
+    last = site.state()["next_due"] - 3600
+    assert due_times(site, SCHED_INTERVAL="1h")[0] == pytest.approx(last + 3600, abs=1)
+    assert due_times(site, SCHED_INTERVAL="3h")[0] == pytest.approx(last + 3 * 3600, abs=1)
+    assert scheduler.stop() == 0
+    # Not running: at once, or where the cadence resumes.
+    assert due_times(site, SCHED_INTERVAL="1h")[0] == pytest.approx(time.time(), abs=5)
+    assert due_times(site, SCHED_INTERVAL="1h", SCHED_START="resume")[0] == pytest.approx(last + 3600, abs=1)
+
+
+def test_check_of_a_path_that_is_too_long_says_that_it_is_not_there(site: Site) -> None:
+    done = site.call("check", "--here", SCHED_MAIN="x" * 5000)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is not there (yet)" in done.stdout
+
+
+def test_status_where_the_locale_has_no_marks_shows_them_escaped(site: Site) -> None:
+    site.main("")
+    assert site.call("once", "--here").returncode == 0
+    done = site.call("status", "--here", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "\\u2713" in done.stdout
 
 
 def test_check_of_a_script_that_is_not_there_is_no_fault(site: Site) -> None:

@@ -85,6 +85,17 @@ def test_killed_during_a_run_of_once_it_takes_main_py_with_it(site: Site) -> Non
     next_start_is_clean(site)
 
 
+def test_a_run_of_once_that_was_killed_is_told_by_the_next_one(site: Site) -> None:
+    site.use("print_signals.py")
+    once = site.start("once", "--here")
+    wait_until(lambda: site.output() == b"ready\n")
+    once.kill()
+    wait_until(lambda: not site.processes.alive(), 2)
+    site.main("")
+    assert site.call("once", "--here").returncode == 0
+    assert site.outcomes() == ["interrupted", "succeeded"]
+
+
 def test_killed_between_main_pys_end_and_the_summary_the_run_is_told_as_interrupted(site: Site) -> None:
     site.main("print('all of it')")
     scheduler = block(site, "sched_runner.job:Job._mark")

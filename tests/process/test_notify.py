@@ -191,7 +191,7 @@ def test_reloading_comes_with_the_time_and_is_ended_by_ready(site: Site, supervi
     assert scheduler.stop() == 0
 
 
-def test_a_reload_reads_the_files_names_anew_and_keeps_the_units_own(
+def test_a_reload_reads_the_file_anew_which_wins_over_the_units_own(
     site: Site, supervisor: Supervisor, start: Start
 ) -> None:
     site.main("import os\nfor n in ('FILES', 'GONE', 'NEW', 'UNITS', 'BOTH'): print(n, os.environ.get(n))")

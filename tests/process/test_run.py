@@ -425,6 +425,13 @@ def test_what_belongs_to_another_user_is_given_up_after_5_seconds_and_named_once
     assert scheduler.stop() == 0
 
 
+def test_a_path_in_which_nothing_is_found_keeps_no_run_from_starting(site: Site) -> None:
+    site.main("import os; print(os.environ['PATH'])")
+    site.start(**NEVER, SCHED_PYTHON=sys.executable, PATH="/nowhere")
+    site.await_runs()
+    assert site.output() == b"/nowhere\n"
+
+
 def test_the_interpreter_may_be_named_without_a_path(site: Site) -> None:
     site.main("print('here')")
     name = os.path.basename(sys.executable)
