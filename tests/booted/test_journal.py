@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from service import CHECKOUT, GATED, Service, reset
+from service import CHECKOUT, GATED, SOURCE, Service, reset
 
 RUN_FAILED = "0d3b1c7f5c1f4d0e9a7c6b1f2a3e4d02"
 RUN_SKIPPED = "0d3b1c7f5c1f4d0e9a7c6b1f2a3e4d04"
@@ -39,11 +39,11 @@ if run >= 7:
     exec({GATED!r})
 """
 
-CLOCK_OF_ITS_OWN = """
-import pathlib
-from sched_runner.scheduler import Clock
-wall = Clock.wall
-Clock.wall = lambda self: wall(self) + 3600 * pathlib.Path("/etc/main-scheduler/hour").exists()
+OFFSET = "/etc/main-scheduler/offset"
+CLOCK_OF_ITS_OWN = f"""
+sys.path.append({f"{SOURCE}/tests/support"!r})
+import faults
+faults.shift_clock({OFFSET!r})
 """
 
 LINES = 300_000
@@ -142,6 +142,7 @@ def eventful(installed):
     service = Service(machine)
     service.settings(SCHED_INTERVAL="1h", SCHED_TIMEOUT="2s", SCHED_STOP_GRACE="1s")
     service.drop_in("[Service]\nRestartSec=100ms\n")
+    machine.write(OFFSET, "0.0")
     service.patch(CLOCK_OF_ITS_OWN)
     service.script(ENDS_IN_MANY_WAYS)
     service.start()
@@ -171,7 +172,8 @@ def eventful(installed):
     service.end_run()
     service.wait_for_runs(8)
 
-    machine.write("/etc/main-scheduler/hour", "")
+    machine.write(f"{OFFSET}.new", "3600.0")
+    machine.run(["mv", f"{OFFSET}.new", OFFSET])
     machine.run(f"rm -r {service.logs} && touch {service.logs}")
     service.trigger()
     service.wait_for_run()
