@@ -119,9 +119,9 @@ def test_nothing_is_told_where_nothing_was_switched_on(machine, service):
 
 
 def let_time_pass(service):
-    """As if the last success were hours ago."""
+    """As if start and last success were hours ago."""
     state = json.loads(service.machine.read(f"{service.state}/state.json"))
-    for name in ("fresh_boottime", "last_success"):
+    for name in ("fresh_boottime", "last_success", "started"):
         state[name] -= 20_000
     service.machine.write(f"{service.state}/state.json", json.dumps(state))
 
