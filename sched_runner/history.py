@@ -54,8 +54,8 @@ def of_record(record: Mapping[str, Any]) -> Run | None:
 
 def runs(records: Iterable[Mapping[str, Any]], kept: Iterable[Run], since: float, *, failed: bool) -> list[Run]:
     """The runs that have ended since then, oldest first: of the journal, and those of state.json that it lacks."""
-    found = {(run["number"], round(run["started"])): run for run in kept}
-    found |= {(run["number"], round(run["started"])): run for record in records if (run := of_record(record))}
+    found = {(run["number"], round(run["started"], 3)): run for run in kept}
+    found |= {(run["number"], round(run["started"], 3)): run for record in records if (run := of_record(record))}
     wanted = (run for run in found.values() if run["started"] + run["duration"] >= since)
     return sorted(
         (run for run in wanted if run["outcome"] in _FAILED or not failed),

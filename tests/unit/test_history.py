@@ -1,4 +1,4 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 import pytest
@@ -48,6 +48,11 @@ def numbers(journal=(), kept=(), since=0.0, failed=False):
 
 def test_runs_of_the_journal_and_of_state_json_are_each_there_once_in_order():
     assert numbers(ENDINGS[3:], ENDINGS[:5]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_is_there_once_however_its_start_is_rounded_in_the_journal():
+    ending = replace(ENDINGS[0], started=STARTED + 0.49996)
+    assert len(history.runs([record(ending)], [as_json(ending)], 0.0, failed=False)) == 1
 
 
 def test_where_there_is_no_journal_state_json_is_enough():
