@@ -51,7 +51,7 @@ def test_runs_of_the_journal_and_of_state_json_are_each_there_once_in_order():
 
 
 def test_a_run_is_there_once_however_its_start_is_rounded_in_the_journal():
-    ending = replace(ENDINGS[0], started=STARTED + 0.49996)
+    ending = replace(ENDINGS[0], started=STARTED + 1.49996)
     assert len(history.runs([record(ending)], [as_json(ending)], 0.0, failed=False)) == 1
 
 
