@@ -3,28 +3,26 @@
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 
-from sched_runner import state, words
+from sched_runner import words
 from sched_runner.config import Settings
 from sched_runner.service import first_due
-from sched_runner.state import LockFile, State, StateError, StateFile
+from sched_runner.status import Status
 
 _DUE_TIMES = 5
 
 
-def text(settings: Settings, environ: Mapping[str, str], given: str, now: float) -> str:
-    """For a person; ``given`` says where the settings come from, ``now`` is in seconds since the epoch."""
-    return "\n".join(_lines(settings, environ, given, now))
+def text(settings: Settings, environ: Mapping[str, str], given: str, first: float) -> str:
+    """For a person; ``given`` says where the settings come from, ``first`` is the next due time since the epoch."""
+    return "\n".join(_lines(settings, environ, given, first))
 
 
-def _lines(settings: Settings, environ: Mapping[str, str], given: str, now: float) -> Iterator[str]:
+def _lines(settings: Settings, environ: Mapping[str, str], given: str, first: float) -> Iterator[str]:
     for name, value in shown(settings).items():
         yield f"{name:19} {value or 'none':40} from {given if environ.get(name) else 'the default'}"
     if not os.path.exists(settings.main):  # Path.exists() raises where one may not look
         yield f"\n{settings.main} is not there (yet): a run would end as not started"
     yield "\nnext due times:"
-    first = next_due(settings, now)
     for number in range(_DUE_TIMES):
         yield f"  {words.clock_time(first + number * settings.interval.total_seconds())}"
 
@@ -50,15 +48,14 @@ def shown(settings: Settings) -> dict[str, str]:
     }
 
 
-def next_due(settings: Settings, now: float) -> float:
-    """When the next run will be, these settings reloaded; where no scheduler runs, when it would be if one started."""
-    stored, is_up = State(), False
-    with suppress(OSError, StateError):
-        stored = StateFile(settings.state_dir).load()
-        is_up = LockFile(settings.state_dir, writable=False).holder(LockFile.SCHEDULER) is not None
-    interval = settings.interval.total_seconds()
-    if is_up and stored.next_due is not None:
+def next_due(settings: Settings, status: Status) -> float:
+    """When the next run will be, these settings reloaded; where no scheduler runs, when it would be if one started.
+
+    In seconds since the epoch.
+    """
+    stored, interval = status.state, settings.interval.total_seconds()
+    if status.pid is not None and stored.next_due is not None:
         due = stored.next_due - (stored.interval or interval) + interval
     else:
-        due = first_due(stored, settings, now, state.boottime(), supervised=False)
-    return max(now, due)
+        due = first_due(stored, settings, status.now, status.boottime, supervised=False)
+    return max(status.now, due)

@@ -250,10 +250,14 @@ def _become_owner(directory: Path) -> dict[str, str]:
 
 def _check(arguments: argparse.Namespace) -> int:
     from sched_runner import check
+    from sched_runner.state import StateError
 
     place, source = _find(arguments)
     settings, environ = source()
-    print(check.text(settings, environ, str(place.env_file or "the environment"), time.time()))
+    first = time.time()
+    with suppress(OSError, StateError):  # a start would go on without it
+        first = check.next_due(settings, _look(place, settings.state_dir))
+    print(check.text(settings, environ, str(place.env_file or "the environment"), first))
     return 0
 
 

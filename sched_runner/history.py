@@ -52,10 +52,14 @@ def of_record(record: Mapping[str, Any]) -> Run | None:
     }
 
 
+def _key(run: Run) -> tuple[int, float]:
+    return run["number"], round(run["started"], 3)  # as exact as the journal has it
+
+
 def runs(records: Iterable[Mapping[str, Any]], kept: Iterable[Run], since: float, *, failed: bool) -> list[Run]:
     """The runs that have ended since then, oldest first: of the journal, and those of state.json that it lacks."""
-    found = {(run["number"], round(run["started"], 3)): run for run in kept}
-    found |= {(run["number"], round(run["started"], 3)): run for record in records if (run := of_record(record))}
+    found = {_key(run): run for run in kept}
+    found |= {_key(run): run for record in records if (run := of_record(record))}
     wanted = (run for run in found.values() if run["started"] + run["duration"] >= since)
     return sorted(
         (run for run in wanted if run["outcome"] in _FAILED or not failed),

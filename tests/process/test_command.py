@@ -36,6 +36,12 @@ def test_a_misspelt_environment_is_refused_unless_the_interval_is_given(site: Si
     assert site.call("check", "--here", SCHED_ENV="staging", SCHED_INTERVAL="5min").returncode == 0
 
 
+def due_times(told: str) -> list[float]:
+    """What check tells, in seconds since the epoch."""
+    found = re.findall(r"^  (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", told, re.MULTILINE)
+    return [datetime.fromisoformat(when).timestamp() for when in found]
+
+
 def test_check_shows_every_setting_and_five_due_times(site: Site) -> None:
     site.main("")
     done = site.call("check", "--here", SCHED_INTERVAL="7h 30min", SCHED_ARGS="--to me")
@@ -43,15 +49,12 @@ def test_check_shows_every_setting_and_five_due_times(site: Site) -> None:
     shown = dict(re.findall(r"^(SCHED_\w+) +(.*?) +from ", done.stdout, re.MULTILINE))
     assert (shown["SCHED_INTERVAL"], shown["SCHED_ARGS"]) == ("7 h 30 min", "--to me")
     assert tuple(shown) == config.NAMES
-    due = re.findall(r"^  (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", done.stdout, re.MULTILINE)
-    assert len(due) == 5
+    assert len(due_times(done.stdout)) == 5
     assert not site.own.exists(), "check changes nothing"
 
 
-def due_times(site: Site, **env: str) -> list[float]:
-    """What check tells, in seconds since the epoch."""
-    told = re.findall(r"^  (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", site.call("check", "--here", **env).stdout, re.MULTILINE)
-    return [datetime.fromisoformat(when).timestamp() for when in told]
+def first_due(site: Site, **env: str) -> float:
+    return due_times(site.call("check", "--here", **env).stdout)[0]
 
 
 def test_check_tells_the_next_run_of_the_running_scheduler_as_a_reload_would_have_it(site: Site) -> None:
@@ -59,12 +62,12 @@ def test_check_tells_the_next_run_of_the_running_scheduler_as_a_reload_would_hav
     scheduler = site.start(SCHED_INTERVAL="1h")
     site.await_runs(1)
     last = site.state()["next_due"] - 3600
-    assert due_times(site, SCHED_INTERVAL="1h")[0] == pytest.approx(last + 3600, abs=1)
-    assert due_times(site, SCHED_INTERVAL="3h")[0] == pytest.approx(last + 3 * 3600, abs=1)
+    assert first_due(site, SCHED_INTERVAL="1h") == pytest.approx(last + 3600, abs=1)
+    assert first_due(site, SCHED_INTERVAL="3h") == pytest.approx(last + 3 * 3600, abs=1)
     assert scheduler.stop() == 0
     # Not running: at once, or where the cadence resumes.
-    assert due_times(site, SCHED_INTERVAL="1h")[0] == pytest.approx(time.time(), abs=5)
-    assert due_times(site, SCHED_INTERVAL="1h", SCHED_START="resume")[0] == pytest.approx(last + 3600, abs=1)
+    assert first_due(site, SCHED_INTERVAL="1h") == pytest.approx(time.time(), abs=5)
+    assert first_due(site, SCHED_INTERVAL="1h", SCHED_START="resume") == pytest.approx(last + 3600, abs=1)
 
 
 def test_check_of_a_path_that_is_too_long_says_that_it_is_not_there(site: Site) -> None:

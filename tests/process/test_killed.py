@@ -66,31 +66,24 @@ def test_killed_before_the_exec_main_py_never_runs(site: Site, name: str) -> Non
     next_start_is_clean(site)
 
 
-def test_killed_during_a_run_it_takes_main_py_with_it(site: Site) -> None:
+def kill_during_a_run(site: Site, *arguments: str) -> None:
+    """Kill the command while main.py runs, which goes with it."""
     site.use("print_signals.py")
-    scheduler = site.start(**NEVER)
+    command = site.start(*arguments, **NEVER)
     wait_until(lambda: site.output() == b"ready\n")
-    scheduler.kill()
+    command.kill()
     wait_until(lambda: not site.processes.alive(), 2)
     assert site.output() == b"ready\n"
-    next_start_is_clean(site)
 
 
-def test_killed_during_a_run_of_once_it_takes_main_py_with_it(site: Site) -> None:
-    site.use("print_signals.py")
-    once = site.start("once", "--here")
-    wait_until(lambda: site.output() == b"ready\n")
-    once.kill()
-    wait_until(lambda: not site.processes.alive(), 2)
+@pytest.mark.parametrize("arguments", [("run",), ("once", "--here")], ids=" ".join)
+def test_killed_during_a_run_it_takes_main_py_with_it(site: Site, arguments: tuple[str, ...]) -> None:
+    kill_during_a_run(site, *arguments)
     next_start_is_clean(site)
 
 
 def test_a_run_of_once_that_was_killed_is_told_by_the_next_one(site: Site) -> None:
-    site.use("print_signals.py")
-    once = site.start("once", "--here")
-    wait_until(lambda: site.output() == b"ready\n")
-    once.kill()
-    wait_until(lambda: not site.processes.alive(), 2)
+    kill_during_a_run(site, "once", "--here")
     site.main("")
     assert site.call("once", "--here").returncode == 0
     assert site.outcomes() == ["interrupted", "succeeded"]
