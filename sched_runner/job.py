@@ -53,11 +53,13 @@ class Job:
         settings: Settings,
         environ: Mapping[str, str],
         due: Callable[[], Due | None] = lambda: None,
+        await_due: Callable[[], None] = lambda: None,
         started: Callable[[], None] = lambda: None,
     ) -> RunResult | None:
         """Run main.py and record how it went; None where another process has a run going.
 
-        ``due`` tells the schedule; ``started`` is called when state.json says that the run is going.
+        ``due`` tells the schedule; ``await_due`` returns when it is time for main.py to begin; ``started`` is called when
+        state.json says that the run is going.
         """
         if not self._lock.acquire(LockFile.RUN):
             holder = self._lock.holder(LockFile.RUN)
@@ -66,7 +68,7 @@ class Job:
             self.update(count_skipped)
             return None
         try:
-            return self._perform(settings, environ, due, started)
+            return self._perform(settings, environ, due, await_due, started)
         finally:
             self._lock.release(LockFile.RUN)
 
@@ -75,6 +77,7 @@ class Job:
         settings: Settings,
         environ: Mapping[str, str],
         due: Callable[[], Due | None],
+        await_due: Callable[[], None],
         started: Callable[[], None],
     ) -> RunResult:
         # Not durable yet: a disk that takes its time would delay the run.
@@ -91,7 +94,7 @@ class Job:
         errors, output = Tail("stderr"), Tail("stdout", "stderr")
         capture = Capture(number, [*self._outputs.sinks, errors, output])
         run = Run(number, settings, environment(environ, settings, number), capture, self._sweeper, stop=self._stop)
-        result = run.execute(on_start)
+        result = run.execute(on_start, await_due)
         if result.outcome in outcome.FAILURES and not result.reason:
             result = replace(result, reason=outcome.error_line(errors.last()))
         self._outputs.tell()

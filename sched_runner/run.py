@@ -25,7 +25,8 @@ _KILL_LASTS = 5.0
 _LOOK_AGAIN = 0.02
 
 # PR_SET_PDEATHSIG without preexec_fn, which is unsafe with threads: main.py dies with the scheduler, also where
-# the scheduler dies before the prctl: then sh has another parent. Short of memory, the kernel shall take main.py.
+# the scheduler dies before the prctl: then sh has another parent. A line on standard input says that the run is due.
+# Short of memory, the kernel shall take main.py.
 _LAUNCHER = (
     "/usr/bin/setpriv",
     "--pdeathsig",
@@ -33,9 +34,9 @@ _LAUNCHER = (
     "/bin/sh",
     "-c",
     """
-[ "$PPID" = "$0" ] || exit
 echo 0 2>/dev/null >/proc/self/oom_score_adj
-exec "$@"
+read -r due && [ "$PPID" = "$0" ] || exit
+exec "$@" </dev/null
 """,
 )
 _LAUNCHER_NAMES = ("setpriv", "sh")
@@ -116,6 +117,7 @@ class Run:
         self._popen = popen
         self._clock = clock
         self._poller = select.poll()
+        self._gate: Any = None
         self._phase = _Phase.RUNNING
         self._interrupted = self._timed_out = self._ended = False
         self._stuck_in = ""
@@ -123,19 +125,25 @@ class Run:
         self._wait_status: int | None = None
         self._usage: Any = None
 
-    def execute(self, on_start: Callable[[int], None] = lambda pid: None) -> RunResult:
+    def execute(
+        self, on_start: Callable[[int], None] = lambda pid: None, await_due: Callable[[], None] = lambda: None
+    ) -> RunResult:
         """Run main.py to its end; nothing of it is left afterwards but what could not be killed.
 
-        ``on_start`` is called with its pid.
+        ``await_due`` is called when all is ready, and returns when main.py may begin; then ``on_start`` with its pid.
         """
-        started, began = time.time(), self._clock()
-        result = RunResult(self.number, Outcome.NOT_STARTED, started, 0.0)
+        result = RunResult(self.number, Outcome.NOT_STARTED, time.time(), 0.0)
         try:
-            pidfd = self._start(began)
+            pidfd = self._start()
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._sweep()
             self._capture.close()
             return replace(result, reason=_reason(error))
+        await_due()
+        with contextlib.suppress(OSError), self._gate:  # the launcher may have ended: its wait status says so
+            self._gate.write(b"\n")
+        result, began = replace(result, started=time.time()), self._clock()
+        self._deadline = began + self._settings.timeout
         try:
             on_start(self._pid)
             self._watch(pidfd)
@@ -158,8 +166,8 @@ class Run:
             peak_kib=self._usage.ru_maxrss if self._usage else 0,
         )
 
-    def _start(self, began: float) -> int:
-        """Start main.py: gives its pidfd. Raises OSError and whatever else keeps a process from starting."""
+    def _start(self) -> int:
+        """Start the launcher: gives its pidfd. Raises OSError and whatever else keeps a process from starting."""
         line = [*_LAUNCHER, str(os.getpid()), *command(self._settings)]
         writers: list[int] = []
         try:
@@ -167,7 +175,7 @@ class Run:
             writers += [self._capture.open("stderr")]
             child = self._popen(
                 line,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=writers[0],
                 stderr=writers[1],
                 cwd=self._settings.main.parent,
@@ -179,7 +187,7 @@ class Run:
                 os.close(writer)
         self._pid = child.pid
         child.returncode = 0  # so that Popen does not wait for it: wait4 is ours
-        self._deadline = began + self._settings.timeout
+        self._gate = child.stdin
         return os.pidfd_open(child.pid)
 
     def _watch(self, pidfd: int) -> None:

@@ -23,6 +23,8 @@ _STEP_TOLD = 1.0
 # A due run that no thread has begun after this time: the schedule is not being kept.
 _OVERDUE_AFTER = 10.0
 _POOL_TAKES_NOTE = timedelta(milliseconds=20)
+# A run is prepared by so much before it is due, so that main.py begins on time.
+_LEAD = timedelta(milliseconds=10)
 _JOB = "main.py"
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class Clock:
 
 
 class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no types
-    """Calls ``perform`` in a thread at every due time, never twice at once.
+    """Calls ``perform`` in a thread a moment before every due time, never twice at once.
 
     ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` when a due run finds one going.
     ``max_sleep`` is in seconds.
@@ -92,8 +94,9 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
 
     def plan(self, interval: timedelta, first: datetime) -> None:
         """The first run at ``first``, and one every interval from there; replaces an earlier plan."""
-        trigger = FixedRate(seconds=interval.total_seconds(), start_date=first, timezone=UTC)
-        self.add_job(self._execute, trigger, id=_JOB, next_run_time=first, replace_existing=True)
+        start = first - _LEAD
+        trigger = FixedRate(seconds=interval.total_seconds(), start_date=start, timezone=UTC)
+        self.add_job(self._execute, trigger, id=_JOB, next_run_time=start, replace_existing=True)
 
     def run_now(self) -> None:
         """One run at once, which moves no due time."""
@@ -102,12 +105,12 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
     @property
     def next_due(self) -> datetime:
         """When the next run is due."""
-        return self.get_job(_JOB).next_run_time  # type: ignore[no-any-return]
+        return self.get_job(_JOB).next_run_time + _LEAD  # type: ignore[no-any-return]
 
     @property
     def last_due(self) -> datetime:
-        """The last due time that has come."""
-        return self.get_job(_JOB).trigger.last_due(self.now())  # type: ignore[no-any-return]
+        """The last due time that has come, or is about to."""
+        return self.get_job(_JOB).trigger.last_due(self.now()) + _LEAD  # type: ignore[no-any-return]
 
     @property
     def is_performing(self) -> bool:
@@ -117,6 +120,10 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
     def now(self) -> datetime:
         """The wall clock, as it was set at the beginning of this turn."""
         return datetime.fromtimestamp(self._clock.boot() + self._offset, UTC)
+
+    def await_due(self) -> None:
+        """Return when the run that is being prepared is due."""
+        time.sleep(max(0.0, (self.last_due - self.now()).total_seconds()))
 
     def is_kept(self) -> bool:
         """Whether the schedule is being kept: no run is overdue without one going."""
@@ -170,7 +177,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
             log.info("the clock was set %s by %s; the time between runs stays", way, told, extra=fields)
 
     def _process_jobs(self) -> float | None:
-        early = (self.next_due - self.now()).total_seconds()
+        early = (self.next_due - _LEAD - self.now()).total_seconds()
         if early > 0:
             return early
         if not self._active and self._awaited_since is None:
@@ -192,8 +199,9 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
             self.wakeup()
 
     def _skipped(self, event: JobSubmissionEvent) -> None:
-        if self._active:
-            self._on_skip(event.scheduled_run_times[-1])
+        due = event.scheduled_run_times[-1] + _LEAD
+        if self._active and due <= self.now():
+            self._on_skip(due)
         else:
-            # The last run is over, but the pool has not taken note yet.
+            # It may end until then, or the pool has not taken note yet of its end.
             self.modify_job(_JOB, next_run_time=self.now() + _POOL_TAKES_NOTE)

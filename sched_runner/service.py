@@ -198,7 +198,8 @@ class Service:
     def _perform(self) -> None:
         """In the scheduler's thread."""
         if not self._stopping:
-            self._job.perform(self._settings, self._environ, self._due, self._tell_status)
+            due, await_due = self._due, self._scheduler.await_due
+            self._job.perform(self._settings, self._environ, due, await_due, self._tell_status)
             self._tell_status()
 
     def _tell_status(self) -> None:
