@@ -58,8 +58,8 @@ class Job:
     ) -> RunResult | None:
         """Run main.py and record how it went; None where another process has a run going.
 
-        ``due`` tells the schedule; ``await_due`` returns when it is time for main.py to begin; ``started`` is called when
-        state.json says that the run is going.
+        ``due`` tells the schedule; ``await_due`` returns when it is time for main.py to begin; ``started`` is called
+        when state.json says that the run is going.
         """
         if not self._lock.acquire(LockFile.RUN):
             holder = self._lock.holder(LockFile.RUN)

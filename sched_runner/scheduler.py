@@ -198,8 +198,8 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
             self._active = False
             self.wakeup()
 
-    def _skipped(self, event: JobSubmissionEvent) -> None:
-        due = event.scheduled_run_times[-1] + _LEAD
+    def _skipped(self, _: JobSubmissionEvent) -> None:
+        due = self.last_due
         if self._active and due <= self.now():
             self._on_skip(due)
         else:
