@@ -112,6 +112,10 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         """The last due time that has come, or is about to."""
         return self.get_job(_JOB).trigger.last_due(self.now()) + _LEAD  # type: ignore[no-any-return]
 
+    def boottime(self, when: datetime) -> float:
+        """When that is or was on the boot clock, in seconds since boot, however the wall clock is set meanwhile."""
+        return when.timestamp() - self._offset
+
     @property
     def is_performing(self) -> bool:
         """Whether a run is going."""

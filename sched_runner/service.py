@@ -207,9 +207,8 @@ class Service:
             notify.status(status.one_line(self._job.state, time.time()))
 
     def _due(self) -> Due:
-        last = self._scheduler.last_due.timestamp()
-        following = self._scheduler.next_due.timestamp()
-        return Due(last, state.boottime() - (time.time() - last), following)
+        last = self._scheduler.last_due
+        return Due(last.timestamp(), self._scheduler.boottime(last), self._scheduler.next_due.timestamp())
 
     def _on_skip(self, due: datetime) -> None:
         when = words.clock_time(due.timestamp())

@@ -145,3 +145,27 @@ def test_status_of_a_shifted_clock_is_not_taken_for_a_late_run_when_the_schedule
     start(SCHED_INTERVAL="3s", SCHED_START="resume")
     wait_until(lambda: len(site.times()) >= 2)
     assert gaps(site.times())[0] == pytest.approx(3.0, abs=0.6)
+
+
+@pytest.mark.parametrize("step", [YEAR, -YEAR], ids=["forward", "back"])
+def test_a_step_in_the_moment_that_a_run_begins_is_not_kept_for_the_cadence_after_a_crash(
+    site: Site, offset: Path, step: float
+) -> None:
+    site.shell(RECORD)
+    patch = f"""
+import faults
+from pathlib import Path
+offset = Path({str(offset)!r})
+faults.shift_clock(str(offset))
+def around(original, *args):
+    faults.set_offset(offset, {step!r})
+    return original(*args)
+faults.wrap("sched_runner.service:Service._due", around)
+"""
+    settings = {"SCHED_INTERVAL": "3s", "SCHED_START": "resume"}
+    scheduler = site.start(patch=patch, **settings)
+    site.await_runs(1)
+    scheduler.kill()
+    site.start(patch=patch, **settings)
+    wait_until(lambda: len(site.times()) >= 2)
+    assert gaps(site.times())[0] == pytest.approx(3.0, abs=0.6)
