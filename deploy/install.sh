@@ -123,22 +123,36 @@ units_that_are_up() {
         main-scheduler.service 'main-scheduler@*.service' | cut -d ' ' -f 1
 }
 
-run_in_progress() { # UNIT
+# Who has the lock of a run (byte 1) keeps the next from beginning.
+stop_between_runs() { # UNIT LOCK
+    $PYTHON -I - "$@" <<'PYTHON'
+import fcntl, signal, subprocess, sys
+
+unit, path = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+with open(path, "r+b") as lock:
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1)
+    except OSError:
+        print(f"install.sh: {unit}: waiting for the end of the run in progress (Ctrl-C and --now would interrupt it)")
+        sys.stdout.flush()
+        fcntl.lockf(lock, fcntl.LOCK_EX, 1, 1)
+    sys.exit(subprocess.call(["systemctl", "stop", unit]))
+PYTHON
+}
+
+restart() { # UNIT
     instance=${1#main-scheduler}
     instance=${instance#@}
     # shellcheck disable=SC2086  # no argument at all where there is no instance
-    /usr/local/bin/main-scheduler status --json ${instance%.service} 2>/dev/null |
-        $PYTHON -I -c 'import json, sys; sys.exit(json.load(sys.stdin)["running"] is None)' 2>/dev/null
-}
-
-# A run that begins between the check and the restart is ended as by any stop: TERM and the stop grace.
-restart() { # UNIT
-    if [ $now = no ] && run_in_progress "$1"; then
-        say "$1: waiting for the end of the run in progress (Ctrl-C and --now would interrupt it)"
-        while run_in_progress "$1"; do sleep 1; done
+    if ! settings=$(/usr/local/bin/main-scheduler check ${instance%.service}); then
+        say "$1 goes on as it was: with these settings it would not start"
+        return 1
     fi
+    lock=$(printf '%s\n' "$settings" | sed -n 's/^SCHED_STATE_DIR  *\(.*[^ ]\)  *from .*/\1/p')/lock
+    if [ $now = no ] && [ -e "$lock" ]; then stop_between_runs "$1" "$lock"; fi
     say "restarting $1"
-    systemctl restart "$1" || failed="$failed $1"
+    systemctl restart "$1"
 }
 
 [ -n "$DESTDIR" ] || check_host
@@ -146,6 +160,6 @@ put_files
 [ -z "$DESTDIR" ] || exit 0
 tell_system
 failed=
-for unit in $(units_that_are_up); do restart "$unit"; done
-[ -z "$failed" ] || refuse "installed, but these did not start again:$failed (systemctl status says why)"
+for unit in $(units_that_are_up); do restart "$unit" || failed="$failed $unit"; done
+[ -z "$failed" ] || refuse "installed, but these were not restarted:$failed (systemctl status says why)"
 say "installed. To start it now and at every boot: systemctl enable --now main-scheduler"

@@ -64,6 +64,7 @@ purge_data() {
     rm -rf /var/log/main-scheduler /var/log/main-scheduler@* /var/lib/main-scheduler /var/lib/main-scheduler@*
     rm -rf /etc/systemd/system/main-scheduler.service.d /etc/systemd/system/main-scheduler@*.service.d \
         /etc/systemd/system/main-scheduler-alert*.d /etc/systemd/system.control/main-scheduler*.d /etc/main-scheduler
+    remove_empty /etc/systemd/system.control
     rm -f /etc/default/main-scheduler /etc/default/main-scheduler@*
     if cmp -s /opt/main-scheduler/main.py "$source/deploy/main.py"; then
         rm -f /opt/main-scheduler/main.py

@@ -46,6 +46,7 @@ class Job:
         self._stop = stop
         self._sweeper = Sweeper()
         self._complaints = Complaints()
+        self._version = (0, 0)
         self.state = State()
 
     def perform(
@@ -64,7 +65,7 @@ class Job:
         if not self._lock.acquire(LockFile.RUN):
             holder = self._lock.holder(LockFile.RUN)
             fields = records.fields(records.RUN_SKIPPED, RUN=self.state.number)
-            log.warning("skipped a run: main-scheduler once has one going (process %s)", holder, extra=fields)
+            log.warning("skipped a run: process %s has one going, or keeps them from beginning", holder, extra=fields)
             self.update(count_skipped)
             return None
         try:
@@ -114,7 +115,17 @@ class Job:
                     self.state = self._store.load()
             change(self.state)
             fault = fault_of(lambda: self._store.save(self.state, durable=durable))
+            with contextlib.suppress(OSError):
+                self._version = self._store.version()
         self._complaints.tell(state.STATE, fault)
+
+    def follow(self) -> bool:
+        """Take over what ``main-scheduler once`` has written to state.json; whether it has."""
+        with contextlib.suppress(OSError):
+            if self._store.version() != self._version:
+                self.update(lambda stored: None)
+                return True
+        return False
 
     def _mark(self, result: RunResult) -> None:
         if result.outcome is Outcome.SUCCEEDED:

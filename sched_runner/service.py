@@ -140,6 +140,7 @@ class Service:
             self._trigger()
         if not self._stopping:
             self._follow_plan()
+            self._follow_once()
         if self._scheduler.is_kept():
             notify.watchdog_ping()
         if self._stopping and not self._scheduler.is_performing:
@@ -150,6 +151,11 @@ class Service:
         following, told = self._scheduler.next_due.timestamp(), self._job.state.next_due
         if told is None or abs(following - told) > 1:
             self._job.update(lambda stored: setattr(stored, "next_due", following))
+            self._tell_status()
+
+    def _follow_once(self) -> None:
+        """Where a run of ``main-scheduler once`` has ended, say how."""
+        if not self._scheduler.is_performing and self._job.follow() and self._job.state.running is None:
             self._tell_status()
 
     def _begin_stop(self) -> None:

@@ -152,6 +152,11 @@ class StateFile:
         _sync(self._path)
         _sync(self._path.parent)
 
+    def version(self) -> tuple[int, int]:
+        """Another one whenever the file was written. Raises OSError."""
+        stat = self._path.stat()
+        return stat.st_ino, stat.st_mtime_ns
+
     @contextlib.contextmanager
     def exclusive(self, lock: "LockFile") -> Iterator[None]:
         """One load, change and save at a time, across processes (and threads, which locks of fcntl do not part)."""

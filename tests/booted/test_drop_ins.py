@@ -56,6 +56,7 @@ def test_venv_in_home(machine, service, outcome):
     machine.run("mkdir -p /home/ann && python3 -m venv /home/ann/venv && chmod o+x /home/ann", timeout=120)
     service.settings(SCHED_ENV="prod", SCHED_PYTHON="/home/ann/venv/bin/python")
     assert outcome(PRINTS_ITS_PREFIX) == "not started"
+    assert "the drop-in venv-in-home.conf relaxes it" in service.log()
     service.drop_in("venv-in-home.conf")
     assert outcome(PRINTS_ITS_PREFIX) == "succeeded", service.log()
     assert "prefix /home/ann/venv" in service.log()

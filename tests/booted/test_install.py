@@ -48,6 +48,9 @@ def test_purge_leaves_nothing(machine):
     machine.write("/etc/default/main-scheduler@reports", "SCHED_ENV=test\n")
     machine.run("install -D -m 755 /opt/main-scheduler/main.py /opt/main-scheduler/reports/main.py")
     Service(machine).drop_in("memory.conf")
+    Service(machine).drop_in("secret.conf")
+    machine.write("/etc/main-scheduler/smtp-password", "secret\n", 0o600)
+    machine.run("systemctl set-property main-scheduler CPUWeight=50")
     machine.run("systemctl enable --now main-scheduler main-scheduler@reports")
     machine.run("systemctl enable --now main-scheduler-alert.path main-scheduler-alert@reports.timer")
     assert files(machine) != before
@@ -118,6 +121,39 @@ def test_upgrade_restarts_what_is_up_after_the_run_in_progress(machine, service)
     machine.wait_until(lambda: service.property("MainPID") not in (pid, "0"), 30, "the service is restarted")
     machine.run("rm /etc/may-end")
     assert machine.exists(f"{service.state}/ended")
+
+
+def test_upgrades_cut_no_run_however_close_the_next_one_is(machine, service):
+    service.settings(SCHED_INTERVAL="100ms")
+    service.script(
+        "import os, time\nnotes = open(os.environ['STATE_DIRECTORY'] + '/notes', 'a', buffering=1)\n"
+        "print('began', file=notes)\ntime.sleep(0.2)\nprint('ended', file=notes)\n"
+    )
+    service.start()
+    for _ in range(5):
+        pid = service.property("MainPID")
+        machine.run(INSTALL)
+        assert service.property("MainPID") not in (pid, "0")
+    machine.wait_until(lambda: len(service.runs()) >= 10, 30, "runs after the last upgrade too")
+    notes = machine.read(f"{service.state}/notes").splitlines()
+    assert notes[:20] == ["began", "ended"] * 10
+    assert "interrupted" not in [run["outcome"] for run in service.runs()]
+
+
+def test_upgrade_leaves_a_scheduler_up_that_would_not_start_and_goes_on_with_the_others(machine, service, reports):
+    reports.script("print('report')\n")
+    reports.settings(SCHED_ENV="prod")
+    for each in (service, reports):
+        each.start()
+        each.wait_for_runs(1)
+    pids = [each.property("MainPID") for each in (service, reports)]
+    service.settings(SCHED_INTERVAL="often")
+    upgraded = machine.run(INSTALL, check=False)
+    assert upgraded.returncode == 1
+    assert "SCHED_INTERVAL" in upgraded.stderr
+    assert "not restarted: main-scheduler.service (" in upgraded.stderr
+    assert service.property("MainPID") == pids[0]
+    assert reports.property("MainPID") not in (pids[1], "0")
 
 
 def test_upgrade_now_restarts_during_a_run(machine, service):

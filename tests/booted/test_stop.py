@@ -105,12 +105,20 @@ def test_reload_leaves_a_run_alone(machine, service):
     assert service.wait_for_runs(1) == ["succeeded"]
 
 
-def test_reload_gives_main_the_environment_that_a_restart_gives(machine, service):
-    service.settings(KEPT="1", CHANGED="1", REMOVED="1", HOME="/tmp")
+BY_SYSTEMD = {"HOME": "/var/tmp", "LANG": "C", "PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(BY_SYSTEMD | {"HOME": "/tmp"}, BY_SYSTEMD), ({}, BY_SYSTEMD), (BY_SYSTEMD, {})],
+    ids=["changed", "added", "removed"],
+)
+def test_reload_gives_main_the_environment_that_a_restart_gives(machine, service, before, after):
+    service.settings(KEPT="1", CHANGED="1", REMOVED="1", **before)
     service.script(KEEPS_ITS_ENVIRONMENT)
     service.start()
     service.wait_for_runs(1)
-    service.settings(SCHED_ENV="prod", KEPT="1", CHANGED="2", ADDED="1", HOME="/var/tmp")
+    service.settings(SCHED_ENV="prod", KEPT="1", CHANGED="2", ADDED="1", **after)
     service.systemctl("reload")
     service.trigger()
     service.wait_for_runs(2)
@@ -118,6 +126,8 @@ def test_reload_gives_main_the_environment_that_a_restart_gives(machine, service
     assert service.wait_for_runs(3) == ["succeeded"] * 3
     old, reloaded, restarted = (json.loads(machine.read(f"{service.state}/environment-{run}")) for run in (1, 2, 3))
     assert reloaded == restarted
+    assert old.items() >= before.items()
+    assert reloaded.items() >= after.items()
     assert old["REMOVED"] == "1"
     assert reloaded.keys() & {"KEPT", "CHANGED", "ADDED", "REMOVED"} == {"KEPT", "CHANGED", "ADDED"}
     assert reloaded["CHANGED"] == "2"

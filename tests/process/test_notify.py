@@ -48,6 +48,16 @@ def test_status_tells_of_the_run_that_is_going_and_of_the_last_one(
     assert "next run " in told
 
 
+def test_status_tells_of_a_run_of_once_when_that_has_ended(site: Site, supervisor: Supervisor, start: Start) -> None:
+    site.main("raise SystemExit(3)")
+    start(SCHED_INTERVAL="1h", WATCHDOG_USEC="600000")
+    supervisor.await_message("STATUS=last run 1 failed")
+    site.main("")
+    assert site.call("once", "--here").returncode == 0
+    assert "next run " in supervisor.await_message("STATUS=last run 2 succeeded")
+    assert [run["outcome"] for run in site.runs()] == ["failed", "succeeded"]
+
+
 def test_the_watchdog_is_pinged_at_least_every_half_of_its_time(
     site: Site, supervisor: Supervisor, start: Start
 ) -> None:
