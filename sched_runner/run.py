@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from sched_runner.capture import Capture
 from sched_runner.config import Settings
 from sched_runner.outcome import Outcome, RunResult, classify, decode
-from sched_runner.processes import Sweeper, signal_all
+from sched_runner.processes import Sweeper, command_name, signal_all
 
 # Given up when a KILL has not ended it after this time, in seconds.
 _KILL_LASTS = 5.0
@@ -244,9 +243,7 @@ class Run:
 
     def _collect(self) -> None:
         """Take the wait status and the resource use of main.py, which has ended."""
-        name = ""
-        with contextlib.suppress(OSError):
-            name = Path(f"/proc/{self._pid}/comm").read_text(errors="replace").strip()
+        name = command_name(self._pid)
         _, self._wait_status, self._usage = os.wait4(self._pid, 0)
         self._ended = True
         # A zombie still has the name of what it last executed: with the launcher's, exec failed.
