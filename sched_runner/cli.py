@@ -121,7 +121,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if supervised:
         notify.enable()
     place = _place_of_run(environ, arguments.main)
-    source = Source(environ, arguments.env_file, place, file_wins=supervised)
+    # What systemd gave, and the file hides, is not known when the file no longer has it.
+    defaults = {**_MINIMAL, "HOME": str(place.state_dir)} if supervised else {}
+    known = {name: value for name, value in defaults.items() if name in environ}
+    source = Source(environ, arguments.env_file, place, defaults=known, file_wins=supervised)
     settings, _ = source()
     outputs = Outputs(settings.log_dir, lambda notices: _live(environ, place.name, notices))
     try:
