@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -190,6 +191,9 @@ def _find(arguments: argparse.Namespace) -> tuple[Place, Source]:
     place = config.installed(arguments.instance)
     if arguments.instance and arguments.here:
         raise OperatorError("give an instance or --here, not both", 2)
+    # systemd escapes others, and takes a colon for two directories.
+    if not re.fullmatch(r"[\w.-]*", arguments.instance, re.ASCII):
+        raise OperatorError("the name of an instance has letters, digits, '.', '_' and '-' only", 2)
     if arguments.here or not (arguments.instance or config.is_installed()):
         place = config.here(Path.cwd())
         for path in (Path.cwd(), place.state_dir, place.main):

@@ -291,6 +291,13 @@ def test_a_state_directory_that_cannot_be_made_ends_in_one_message(site: Site) -
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("instance", ["a:b", "../here", r"a\x2db", "ä"])
+def test_a_name_that_no_instance_can_have_ends_in_one_message(site: Site, instance: str) -> None:
+    done = site.call("status", instance)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "letters" in done.stderr
+
+
 def test_another_script_may_be_named_on_the_command_line(site: Site) -> None:
     site.main("print('other')", "other.py")
     site.start("run", "--main", "other.py", **NEVER)
