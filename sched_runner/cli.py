@@ -303,6 +303,8 @@ def _status(arguments: argparse.Namespace) -> int:
         status = _look(place, _usable(source)[0].state_dir)
     except (OSError, StateError) as error:
         print(f"{place.name}: unknown: {error}", file=sys.stderr)
+        if arguments.json:
+            print(json.dumps({"name": place.name, "health": "unknown", "fault": str(error)}, indent=1))
         return Health.UNKNOWN
     if arguments.json:
         print(json.dumps(status.as_json(), indent=1))

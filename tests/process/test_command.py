@@ -291,6 +291,13 @@ def test_a_state_directory_that_cannot_be_made_ends_in_one_message(site: Site) -
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_status_for_programs_says_unknown_where_the_state_is_faulty(site: Site) -> None:
+    site.own.mkdir()
+    (site.own / "state.json").write_text("{")
+    done = site.call("status", "--here", "--json")
+    assert (done.returncode, json.loads(done.stdout)["health"]) == (4, "unknown")
+
+
 @pytest.mark.parametrize("instance", ["a:b", "../here", r"a\x2db", "ä"])
 def test_a_name_that_no_instance_can_have_ends_in_one_message(site: Site, instance: str) -> None:
     done = site.call("status", instance)
