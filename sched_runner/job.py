@@ -188,7 +188,8 @@ def _end(stored: State, result: RunResult, due: Due | None) -> None:
     _record(stored, result)
     if result.outcome is Outcome.SUCCEEDED:
         stored.failures_in_a_row = 0
-        stored.last_success, stored.fresh_boottime = time.time(), state.boottime()
+        # main-scheduler once may be on another host than the scheduler.
+        stored.last_success, stored.fresh_boottime = time.time(), state.boottime() if stored.is_of_this_host() else None
     elif result.outcome in outcome.FAILURES:
         stored.failures_in_a_row += 1
         stored.last_failure = time.time()

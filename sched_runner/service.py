@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # Beyond the stop grace: for what cannot be killed, twice 5 s, and for a slow journal and disk. In seconds.
 _STOP_TAKES = 20.0
 _LAST_PING_LASTS = 2.0
+# By so much at most, in seconds, between hosts that share their state.
+_CLOCKS_DIFFER = 10.0
 
 Source = Callable[[], tuple[Settings, Mapping[str, str]]]
 
@@ -98,12 +100,8 @@ class Service:
         def begin(stored: State) -> None:
             if lock.holder(LockFile.RUN) is None:  # else it is that of main-scheduler once, and goes on
                 interrupted.append(job.note_interrupted(stored))
-            boot_id = state.boot_id()
-            if stored.clean or stored.boot_id != boot_id:  # else a crash loop would never look stale
-                stored.fresh_boottime = state.boottime()
-            if stored.boot_id != boot_id:
-                stored.due_boottime = None  # of the boot before, whose clock says nothing here
-            stored.clean, stored.started, stored.boot_id = False, time.time(), boot_id
+            stored.take_over()
+            stored.clean, stored.started = False, time.time()
             stored.interval, stored.timeout = self._settings.interval.total_seconds(), self._settings.timeout
             stored.next_due = first
 
@@ -240,7 +238,9 @@ def _claim(directory: Path) -> LockFile:
     except OSError as error:
         raise StateDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
     if not lock.acquire(LockFile.SCHEDULER):
-        raise AlreadyRunningError(f"process {lock.holder(LockFile.SCHEDULER)} is the scheduler of {directory}")
+        holder = lock.holder(LockFile.SCHEDULER)
+        who = f"process {holder}" if holder else "a process that cannot be seen from here"
+        raise AlreadyRunningError(f"{who} is the scheduler of {directory}")
     return lock
 
 
@@ -253,8 +253,8 @@ def first_due(previous: State, settings: Settings, now: float, boottime: float, 
     last = previous.due
     if same_boot and previous.due_boottime is not None:
         last = now - (boottime - previous.due_boottime)  # whatever was done to the wall clock since
-    # A due time to come is from a clock that was wrong then, or is now.
-    return now if last > now else last + settings.interval.total_seconds()
+    # A due time to come is from a clock that was wrong then, or is now; from another host's, if it is that near.
+    return now if last > now + _CLOCKS_DIFFER else last + settings.interval.total_seconds()
 
 
 def _stopped(stored: State) -> None:

@@ -34,11 +34,12 @@ class State:
     """The content of state.json.
 
     Times are in seconds since the epoch; ``due_boottime`` and ``fresh_boottime`` (of the last success, or of the start)
-    are in seconds of CLOCK_BOOTTIME within the boot ``boot_id``. ``outcomes`` counts the runs by outcome; ``runs`` has
-    the last 50.
+    are in seconds of CLOCK_BOOTTIME within the boot ``boot_id`` of ``host``. ``outcomes`` counts the runs by outcome;
+    ``runs`` has the last 50.
     """
 
     boot_id: str = ""
+    host: str = ""
     clean: bool = True
     started: float | None = None
     interval: float | None = None
@@ -55,6 +56,19 @@ class State:
     skipped: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
+
+    def is_of_this_host(self) -> bool:
+        """Not by the boot: in a container the unit's sandbox may show another name of it than a shell sees."""
+        return self.host in ("", os.uname().nodename)
+
+    def take_over(self) -> None:
+        """Make it this boot's: what another's clock counted says nothing here."""
+        is_new = self.boot_id != boot_id()
+        if is_new:
+            self.due_boottime = None
+        if is_new or self.clean:  # else a crash loop would never look stale
+            self.fresh_boottime = boottime()
+        self.boot_id, self.host = boot_id(), os.uname().nodename
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Health(IntEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a scheduler; ``pid`` is None where none is running.
+    """What is known of a scheduler; ``pid`` is None where none is running, 0 where it is on another host.
 
     ``now`` is in seconds since the epoch, ``boottime`` in seconds of CLOCK_BOOTTIME of the boot ``boot_id``.
     """
@@ -72,6 +72,7 @@ class Status:
             "health": self.health().name.lower().replace("_", " "),
             "fault": self.fault() or None,
             "pid": self.pid,
+            "host": state.host,
             "started": state.started,
             "running": state.running if self.pid is not None else None,
             "last_success": state.last_success,
@@ -95,11 +96,12 @@ class Status:
     def _up(self) -> str:
         if self.pid is None:
             return "not running"
+        where = f"process {self.pid}" if self.state.is_of_this_host() else f"on {self.state.host}"
         running = self.state.running
         if running:
             going = words.duration(max(0.0, self.now - running["started"]))
-            return f"up (process {self.pid}), run {running['number']} is going for {going}"
-        return f"up (process {self.pid}), waiting for the next run"
+            return f"up ({where}), run {running['number']} is going for {going}"
+        return f"up ({where}), waiting for the next run"
 
     def _ago(self, when: float | None) -> str:
         if when is None:

@@ -149,6 +149,17 @@ def test_trigger_exits_3_where_nothing_is_running(site: Site) -> None:
     assert site.call("trigger", "--here").returncode == 3
 
 
+def test_a_scheduler_of_another_host_is_named_by_its_host_and_never_signalled(site: Site) -> None:
+    site.main("")
+    site.start(**NEVER)
+    site.await_runs()
+    path = site.own / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"host": "node2"}))
+    assert "up (on node2)" in site.call("status", "--here").stdout
+    asked = site.call("trigger", "--here")
+    assert (asked.returncode, asked.stderr) == (1, "main-scheduler: main-scheduler is running on node2\n")
+
+
 def test_trigger_before_any_start_ends_in_one_message(site: Site) -> None:
     done = site.call("trigger", "--here")
     assert done.returncode != 0

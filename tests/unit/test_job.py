@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from sched_runner import job
@@ -45,3 +47,10 @@ def test_where_no_run_was_going_none_was_interrupted():
     stored = State()
     assert job.note_interrupted(stored) is None
     assert stored.runs == []
+
+
+@pytest.mark.parametrize(("host", "is_known"), [(os.uname().nodename, True), ("another", False)])
+def test_a_success_beside_the_scheduler_of_another_host_has_no_time_on_its_boot_clock(host, is_known):
+    stored = State(host=host, fresh_boottime=9e9)
+    job._end(stored, RunResult(7, Outcome.SUCCEEDED, 1.0, 2.0), None)
+    assert (stored.fresh_boottime is not None) is is_known

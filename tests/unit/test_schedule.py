@@ -83,6 +83,8 @@ def due_after(last, *, clean=False, boot=THIS_BOOT, boottime=None):
         # The wall clock was set since: back by years, forward by years.
         (due_after(NOW + 1e9, boottime=BOOTTIME - 20), {}, True, NOW + 40),
         (due_after(NOW - 1e9, boottime=BOOTTIME - 20), {}, True, NOW + 40),
+        # The clock of the host that takes over is some seconds behind: the run that was just made is not repeated.
+        (due_after(NOW + 5, boot="another", boottime=9e9), RESUMED, True, NOW + 65),
         # Without a boot clock to go by, a due time to come is not to be believed.
         (due_after(NOW + 1e9, boot="another"), RESUMED, True, NOW),
     ],
@@ -90,3 +92,10 @@ def due_after(last, *, clean=False, boot=THIS_BOOT, boottime=None):
 def test_the_first_run_is_due_at_once_or_where_the_cadence_resumes(previous, environ, supervised, first):
     settings = config.load(environ, config.here(Path("/srv")), "python3")
     assert first_due(previous, settings, NOW, BOOTTIME, supervised=supervised) == pytest.approx(first, abs=0.001)
+
+
+def test_a_second_start_after_a_failover_goes_by_the_wall_clock_still():
+    settings = config.load(RESUMED, config.here(Path("/srv")), "python3")
+    taken = due_after(NOW - 20, boot="another", boottime=9e9)
+    taken.take_over()
+    assert first_due(taken, settings, NOW, BOOTTIME, supervised=True) == pytest.approx(NOW + 40, abs=0.001)

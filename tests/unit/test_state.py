@@ -160,3 +160,23 @@ def test_updates_wait_for_each_other_and_end(tmp_path):
 
 def test_this_boot_has_one_name():
     assert state.boot_id() == state.boot_id() != ""
+
+
+def test_the_state_of_another_host_is_taken_over_without_its_boot_clock():
+    taken = State(boot_id="another", host="node2", due=1.0, due_boottime=9e9, fresh_boottime=9e9)
+    taken.take_over()
+    assert (taken.boot_id, taken.host) == (state.boot_id(), os.uname().nodename)
+    assert (taken.due, taken.due_boottime) == (1.0, None)
+    assert taken.fresh_boottime == pytest.approx(state.boottime(), abs=5)
+
+
+def test_the_state_of_this_boot_keeps_its_clock():
+    own = State(boot_id=state.boot_id(), due=1.0, due_boottime=2.0)
+    own.take_over()
+    assert own.due_boottime == 2.0
+
+
+def test_a_state_that_nobody_wrote_is_of_this_host():
+    assert State().is_of_this_host()
+    assert State(host=os.uname().nodename).is_of_this_host()
+    assert not State(host="another").is_of_this_host()

@@ -195,6 +195,7 @@ def test_json_says_the_same_for_programs():
         "health": "wrong",
         "fault": "the last run timed out, 2 failures in a row",
         "pid": 42,
+        "host": "",
         "started": NOW - 60,
         "running": None,
         "last_success": NOW - 60,
@@ -224,3 +225,15 @@ def test_json_of_one_that_is_not_running_has_no_next_run_and_none_going():
 )
 def test_systemd_is_told_the_truth_in_one_line(state, line):
     assert one_line(state, NOW) == line
+
+
+def test_one_on_another_host_is_up_there_and_measured_by_the_wall_clock():
+    there = replace(WELL, host="another", boot_id="another", fresh_boottime=9e9)
+    assert status(there, pid=0).text(coloured=False).startswith("main-scheduler: up (on another), waiting for")
+    assert status(there, pid=0).health() is Health.HEALTHY
+    assert status(there, pid=0, now=NOW + 3600 + 600 + 1).fault() == "no success for 1 h 11 min"
+
+
+def test_a_success_whose_boot_clock_is_not_known_is_measured_by_the_wall_clock():
+    found = status(replace(WELL, fresh_boottime=None), boottime=9e9)
+    assert found.health() is Health.HEALTHY
