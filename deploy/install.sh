@@ -100,6 +100,9 @@ put_files() {
     put 0644 deploy/logrotate/main-scheduler                /etc/logrotate.d/main-scheduler
     put 0644 README.md                                      /usr/local/share/doc/main-scheduler/README.md
     put 0644 README.es.md                                   /usr/local/share/doc/main-scheduler/README.es.md
+    for file in "$source"/deploy/pacemaker/*; do
+        put 0644 "deploy/pacemaker/${file##*/}"             "/usr/local/share/doc/main-scheduler/pacemaker/${file##*/}"
+    done
     for drop_in in "$source"/deploy/systemd/drop-ins/*.conf; do
         drop_in=${drop_in##*/}
         put 0644 "deploy/systemd/drop-ins/$drop_in"         "/usr/local/share/doc/main-scheduler/drop-ins/$drop_in"

@@ -8,7 +8,7 @@ case ${1-} in
     --soak) soak=yes ;;
     *)
         echo "usage: $0 [--soak]"
-        echo "Linters, type checker, unit, process and booted tests; --soak: the tests that take long, and only those."
+        echo "Linters, type checker, unit, process, booted and cluster tests; --soak: the tests that take long, and only those."
         [ "$1" = --help ]
         exit
         ;;
@@ -61,9 +61,10 @@ fi
 shellcheck deploy/*.sh tests/*.sh tests/*/*.sh
 "$venv/bin/pytest" -m "not soak" tests/unit tests/process
 if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-    echo "$0: the booted tests need root or sudo, and are left out"
+    echo "$0: the booted and the cluster tests need root or sudo, and are left out"
     [ -z "${CI-}" ]
     exit
 fi
 as_root tests/booted/prepare.sh
 as_root env ${CI:+CI="$CI"} "$venv/bin/pytest" tests/booted
+as_root env ${CI:+CI="$CI"} "$venv/bin/pytest" tests/cluster

@@ -8,6 +8,7 @@ import itertools
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -82,15 +83,16 @@ class CommandError(AssertionError):
 class Machine:
     """`with Machine("trixie") as machine: machine.run("systemctl status")`.
 
-    It has no network but its own loopback unless `network` is true, when it has the host's. It can be rebooted
-    where `keep` is true.
+    It has no network but its own loopback unless `network` is true, when it has the host's, or names a network
+    namespace. It can be rebooted where `keep` is true. `binds` are directories of the host's, and where they are seen.
     """
 
-    def __init__(self, release, packages=SERVICE, network=False, keep=False):
+    def __init__(self, release, packages=SERVICE, network=False, keep=False, binds=()):
         self.release = release
         self.packages = packages
         self.network = network
         self.keep = keep
+        self.binds = dict(binds)
         self.layers = None
         self.name = f"main-scheduler-test-{os.getpid()}-{next(serial_numbers)}"
         self.cgroup = None
@@ -128,7 +130,10 @@ class Machine:
         command = ["systemd-nspawn", f"--directory={self.root}", f"--machine={self.name}", "--register=no", "--boot"]
         if not self.keep:
             command += ["--read-only", "--volatile=overlay"]
-        if not self.network:
+        command += [f"--bind={outside}:{inside}" for outside, inside in self.binds.items()]
+        if isinstance(self.network, str):
+            command.append(f"--network-namespace-path={self.network}")
+        elif not self.network:
             command.append("--private-network")
         if Path("/run/systemd/system").exists():
             return command  # the host's systemd makes a scope
@@ -157,6 +162,15 @@ class Machine:
     def reboot(self):
         """Power off and on again: an nspawn with --keep-unit does not reboot by itself."""
         self._power_off()
+        self._boot()
+
+    def cut_power(self):
+        """Nothing in the machine gets to say a word; what it had written stays where `keep` is true."""
+        os.kill(self.init, signal.SIGKILL)
+        self.nspawn.wait(30)
+        self._power_off()
+
+    def power_on(self):
         self._boot()
 
     def _is_booted(self):

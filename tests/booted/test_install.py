@@ -215,6 +215,10 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
         "./usr/local/lib/tmpfiles.d/main-scheduler.conf",
         "./usr/local/share/doc/main-scheduler/README.es.md",
         "./usr/local/share/doc/main-scheduler/README.md",
+        *(
+            f"./usr/local/share/doc/main-scheduler/pacemaker/{file}"
+            for file in ("cluster.conf", "corosync.conf", "main-scheduler.crm", "main-scheduler.pcs")
+        ),
     ]
     assert "/tmp/stage" not in machine.run("grep -arl /tmp/stage /tmp/stage || true").stdout
     machine.run(f"rm -r /tmp/stage && {INSTALL}")

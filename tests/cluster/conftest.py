@@ -1,0 +1,69 @@
+"""One cluster for all tests, put in order before each; and the table of what was measured."""
+
+import os
+from dataclasses import dataclass
+
+import pytest
+from cluster import Cluster
+from machine import why_not_here
+from runs import longest_gap, overlap
+
+ROWS = pytest.StashKey[list]()
+
+
+@dataclass
+class Row:
+    """What a case has shown, in seconds; `failover` is from the fault to the next start, None where there was none."""
+
+    case: str
+    interval: float
+    failover: float | None
+    gap: float
+    overlap: float
+
+    def __str__(self):
+        failover = "" if self.failover is None else f"{self.failover:.1f} s"
+        return f"| {self.case} | {self.interval:g} s | {failover} | {self.gap:.1f} s | {self.overlap:.1f} s |"
+
+
+@pytest.fixture(scope="session")
+def cluster_for_all():
+    """In CI a host that can't boot a machine is a failure, elsewhere it leaves these tests out."""
+    reason = why_not_here()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"the cluster tests can't run here: {reason}")
+    if reason:
+        pytest.skip(reason)
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(cluster_for_all, request):
+    """In order; what is to be different is the parameter."""
+    cluster_for_all.reset(**getattr(request, "param", {}))
+    return cluster_for_all
+
+
+@pytest.fixture
+def account(cluster, request):
+    """Adds a row to the table; returns the overlap of the runs since the test began."""
+
+    def account(case, fault=None, first=None, interval=2):
+        runs = cluster.runs()
+        failover = None if first is None else first.start - fault
+        row = Row(case, interval, failover, longest_gap(runs), overlap(runs))
+        request.config.stash.setdefault(ROWS, []).append(row)
+        return row.overlap
+
+    return account
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash.get(ROWS, [])
+    if rows:
+        terminalreporter.section("one schedule on three hosts")
+        terminalreporter.line("| case | interval | failover | longest time between starts | two at once |")
+        terminalreporter.line("| --- | --- | --- | --- | --- |")
+        for row in rows:
+            terminalreporter.line(str(row))
