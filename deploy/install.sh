@@ -126,36 +126,61 @@ units_that_are_up() {
         main-scheduler.service 'main-scheduler@*.service' | cut -d ' ' -f 1
 }
 
-# Who has the lock of a run (byte 1) keeps the next from beginning.
-stop_between_runs() { # UNIT LOCK
-    $PYTHON -I - "$@" <<'PYTHON'
-import fcntl, signal, subprocess, sys
+# Who has the lock of a run (byte 1) keeps the next from beginning. It is opened as its owner: root may be nobody on a
+# file system of the network, and must not follow where another user points.
+stop_between_runs() { # UNIT
+    $PYTHON -I - "$1" "$(systemctl show --property=MainPID --value "$1")" <<'PYTHON'
+import fcntl, os, signal, subprocess, sys
 
-unit, path = sys.argv[1:]
+unit, pid = sys.argv[1:]
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-with open(path, "r+b") as lock:
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1)
-    except OSError:
-        print(f"install.sh: {unit}: waiting for the end of the run in progress (Ctrl-C and --now would interrupt it)")
-        sys.stdout.flush()
-        fcntl.lockf(lock, fcntl.LOCK_EX, 1, 1)
-    sys.exit(subprocess.call(["systemctl", "stop", unit]))
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+try:
+    links = {os.readlink(entry): entry.stat() for entry in os.scandir(f"/proc/{pid}/fd")}
+    path, owner = next(item for item in links.items() if item[0].endswith("/lock"))
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    os.seteuid(0)
+except (OSError, StopIteration) as error:
+    sys.exit(f"install.sh: {unit}: cannot see whether a run is in progress: {error or 'it has no lock'}")
+try:
+    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1)
+except OSError:
+    print(f"install.sh: {unit}: waiting for the end of the run in progress (to interrupt it: Ctrl-C, and again with --now)")
+    sys.stdout.flush()
+    fcntl.lockf(lock, fcntl.LOCK_EX, 1, 1)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+sys.exit(subprocess.call(["systemctl", "stop", unit]))
 PYTHON
 }
 
-restart() { # UNIT
+would_start() { # UNIT
     instance=${1#main-scheduler}
     instance=${instance#@}
     # shellcheck disable=SC2086  # no argument at all where there is no instance
-    if ! settings=$(/usr/local/bin/main-scheduler check ${instance%.service}); then
+    /usr/local/bin/main-scheduler check ${instance%.service} >/dev/null || [ $? != 78 ]
+}
+
+restart() { # UNIT
+    if ! would_start "$1"; then
         say "$1 goes on as it was: with these settings it would not start"
         return 1
     fi
-    lock=$(printf '%s\n' "$settings" | sed -n 's/^SCHED_STATE_DIR  *\(.*[^ ]\)  *from .*/\1/p')/lock
-    if [ $now = no ] && [ -e "$lock" ]; then stop_between_runs "$1" "$lock"; fi
+    trap '' INT HUP  # from the stop to the start; before, they end stop_between_runs
+    if [ $now = no ] && [ "$(systemctl show --property=ActiveState --value "$1")" != activating ]; then
+        stop_between_runs "$1" || {
+            say "$1 goes on as it was; to restart it all the same: $0 --now"
+            trap - INT HUP
+            return 1
+        }
+    fi
     say "restarting $1"
     systemctl restart "$1"
+    restarted=$?
+    trap - INT HUP
+    return "$restarted"
 }
 
 [ -n "$DESTDIR" ] || check_host

@@ -48,7 +48,7 @@ def _wrong(status: Status, last_failure: Mapping[str, Any], after: int, fault: s
     if fault:
         return Alert("settings", "the settings are faulty", fault)
     if stale := status.stale():
-        up = "it is not running" if status.pid is None else f"it is up, as process {status.pid}"
+        up = "it is not running" if status.pid is None else f"it is up ({status.where()})"
         return Alert("stale", stale, f"{up}; systemctl status {status.name} says more")
     return None
 

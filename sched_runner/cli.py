@@ -123,7 +123,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if supervised:
         notify.enable()
     place = _place_of_run(environ, arguments.main)
-    # What systemd gave, and the file hides, is not known when the file no longer has it.
+    # What systemd would give is not known while the file hides it: for when the file no longer has it.
     defaults = {**_MINIMAL, "HOME": str(place.state_dir)} if supervised else {}
     known = {name: value for name, value in defaults.items() if name in environ}
     source = Source(environ, arguments.env_file, place, defaults=known, file_wins=supervised)
@@ -193,8 +193,10 @@ def _find(arguments: argparse.Namespace) -> tuple[Place, Source]:
     if arguments.instance and arguments.here:
         raise OperatorError("give an instance or --here, not both", 2)
     # systemd escapes others, and takes a colon for two directories.
-    if not re.fullmatch(r"[\w.-]*", arguments.instance, re.ASCII):
-        raise OperatorError("the name of an instance has letters, digits, '.', '_' and '-' only", 2)
+    if not re.fullmatch(r"(\w[\w.-]*)?", arguments.instance, re.ASCII):
+        raise OperatorError(
+            "the name of an instance begins with a letter or digit, and has those, '.', '_' and '-' only", 2
+        )
     if arguments.here or not (arguments.instance or config.is_installed()):
         place = config.here(Path.cwd())
         for path in (Path.cwd(), place.state_dir, place.main):

@@ -54,22 +54,25 @@ class Job:
         settings: Settings,
         environ: Mapping[str, str],
         due: Callable[[], Due | None] = lambda: None,
-        await_due: Callable[[], None] = lambda: None,
+        due_in: Callable[[], float] = lambda: 0.0,
         started: Callable[[], None] = lambda: None,
     ) -> RunResult | None:
-        """Run main.py and record how it went; None where another process has a run going.
+        """Run main.py and record how it went; None where another process has a run going, or a stop came before.
 
-        ``due`` tells the schedule; ``await_due`` returns when it is time for main.py to begin; ``started`` is called
-        when state.json says that the run is going.
+        ``due`` tells the schedule, ``due_in`` in how many seconds main.py is to begin; ``started`` is called when
+        state.json says that the run is going.
         """
+        if not self._lock.acquire(LockFile.RUN):
+            time.sleep(due_in())  # it may be over by then
         if not self._lock.acquire(LockFile.RUN):
             holder = self._lock.holder(LockFile.RUN)
             fields = records.fields(records.RUN_SKIPPED, RUN=self.state.number)
-            log.warning("skipped a run: process %s has one going, or keeps them from beginning", holder, extra=fields)
+            who = f"process {holder}" if holder else "another process"
+            log.warning("skipped a run: %s has one going, or is about to stop the scheduler", who, extra=fields)
             self.update(count_skipped)
             return None
         try:
-            return self._perform(settings, environ, due, await_due, started)
+            return self._perform(settings, environ, due, due_in, started)
         finally:
             self._lock.release(LockFile.RUN)
 
@@ -78,10 +81,11 @@ class Job:
         settings: Settings,
         environ: Mapping[str, str],
         due: Callable[[], Due | None],
-        await_due: Callable[[], None],
+        due_in: Callable[[], float],
         started: Callable[[], None],
-    ) -> RunResult:
+    ) -> RunResult | None:
         # Not durable yet: a disk that takes its time would delay the run.
+        before = self.state.due, self.state.due_boottime
         self.update(lambda s: _begin(s, due()), durable=False)
         number = self.state.number
 
@@ -95,7 +99,10 @@ class Job:
         errors, output = Tail("stderr"), Tail("stdout", "stderr")
         capture = Capture(number, [*self._outputs.sinks, errors, output])
         run = Run(number, settings, environment(environ, settings, number), capture, self._sweeper, stop=self._stop)
-        result = run.execute(on_start, await_due)
+        result = run.execute(on_start, due_in)
+        if result is None:
+            self.update(lambda s: _take_back(s, *before))
+            return None
         if result.outcome in outcome.FAILURES and not result.reason:
             result = replace(result, reason=outcome.error_line(errors.last()))
         self._outputs.tell()
@@ -121,9 +128,10 @@ class Job:
 
     def follow(self) -> bool:
         """Take over what ``main-scheduler once`` has written to state.json; whether it has."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StateError):
             if self._store.version() != self._version:
-                self.update(lambda stored: None)
+                with self._store.exclusive(self._lock):
+                    self.state, self._version = self._store.load(), self._store.version()
                 return True
         return False
 
@@ -179,6 +187,13 @@ def _begin(stored: State, due: Due | None) -> None:
     if due is not None:
         stored.due, stored.due_boottime, stored.next_due = due.last, due.boottime, due.following
         stored.boot_id = state.boot_id()
+
+
+def _take_back(stored: State, due: float | None, due_boottime: float | None) -> None:
+    """The run never began: it is due as before."""
+    stored.number -= 1
+    stored.running = None
+    stored.due, stored.due_boottime = due, due_boottime
 
 
 def _end(stored: State, result: RunResult, due: Due | None) -> None:

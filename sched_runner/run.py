@@ -24,7 +24,8 @@ _KILL_LASTS = 5.0
 _LOOK_AGAIN = 0.02
 
 # PR_SET_PDEATHSIG without preexec_fn, which is unsafe with threads: main.py dies with the scheduler, also where
-# the scheduler dies before the prctl: then sh has another parent. A line on standard input says that the run is due.
+# the scheduler dies before the prctl: then sh has another parent. A line on standard input says that the run is due;
+# the name that read needs must be none of main.py's.
 # Short of memory, the kernel shall take main.py.
 _LAUNCHER = (
     "/usr/bin/setpriv",
@@ -34,7 +35,7 @@ _LAUNCHER = (
     "-c",
     """
 echo 0 2>/dev/null >/proc/self/oom_score_adj
-read -r due && [ "$PPID" = "$0" ] || exit
+read -r _SCHED_DUE && [ "$PPID" = "$0" ] || exit
 exec "$@" </dev/null
 """,
 )
@@ -125,11 +126,12 @@ class Run:
         self._usage: Any = None
 
     def execute(
-        self, on_start: Callable[[int], None] = lambda pid: None, await_due: Callable[[], None] = lambda: None
-    ) -> RunResult:
+        self, on_start: Callable[[int], None] = lambda pid: None, due_in: Callable[[], float] = lambda: 0.0
+    ) -> RunResult | None:
         """Run main.py to its end; nothing of it is left afterwards but what could not be killed.
 
-        ``await_due`` is called when all is ready, and returns when main.py may begin; then ``on_start`` with its pid.
+        When all is ready, main.py begins in ``due_in`` seconds; ``on_start`` is called with its pid. None where it was
+        stopped before, and main.py never began.
         """
         result = RunResult(self.number, Outcome.NOT_STARTED, time.time(), 0.0)
         try:
@@ -138,7 +140,9 @@ class Run:
             self._sweep()
             self._capture.close()
             return replace(result, reason=_reason(error))
-        await_due()
+        if not self._is_due(due_in()):
+            self._abandon(pidfd)
+            return None
         with contextlib.suppress(OSError), self._gate:  # the launcher may have ended: its wait status says so
             self._gate.write(b"\n")
         result, began = replace(result, started=time.time()), self._clock()
@@ -164,6 +168,27 @@ class Run:
             cpu=self._usage.ru_utime + self._usage.ru_stime if self._usage else 0.0,
             peak_kib=self._usage.ru_maxrss if self._usage else 0,
         )
+
+    def _is_due(self, wait: float) -> bool:
+        """Wait; whether no stop came in the meantime. A run that is due at once is begun and ended in order."""
+        if not wait:
+            return True
+        due = self._clock() + wait
+        poller = select.poll()
+        poller.register(self._stop, select.POLLIN)
+        if poller.poll(int(wait * 1000)):
+            return False
+        time.sleep(max(0.0, due - self._clock()))  # poll() knows whole milliseconds only
+        return not poller.poll(0)
+
+    def _abandon(self, pidfd: int) -> None:
+        """End the launcher, which still waits for its line."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(pidfd)
+        self._gate.close()
+        self._sweep()
+        self._capture.close()
 
     def _start(self) -> int:
         """Start the launcher: gives its pidfd. Raises OSError and whatever else keeps a process from starting."""

@@ -88,6 +88,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._poller = select.poll()
         self._poller.register(self._wake, select.POLLIN)
         self._active = False
+        self._due_boottime = 0.0
         self._awaited_since: float | None = None
         self._over = False
         self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
@@ -97,6 +98,15 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         start = first - _LEAD
         trigger = FixedRate(seconds=interval.total_seconds(), start_date=start, timezone=UTC)
         self.add_job(self._execute, trigger, id=_JOB, next_run_time=start, replace_existing=True)
+
+    def set_interval(self, interval: timedelta) -> None:
+        """Count it from the last due time on. A run that is due already, or was asked for, is still made."""
+        job, now = self.get_job(_JOB), self.now()
+        last = job.trigger.last_due(now)
+        is_pending = job.next_run_time < job.trigger.get_next_fire_time(None, now)
+        following = job.next_run_time if is_pending else last + interval
+        trigger = FixedRate(seconds=interval.total_seconds(), start_date=last, timezone=UTC)
+        self.modify_job(_JOB, trigger=trigger, next_run_time=following)
 
     def run_now(self) -> None:
         """One run at once, which moves no due time."""
@@ -112,9 +122,19 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         """The last due time that has come, or is about to."""
         return self.get_job(_JOB).trigger.last_due(self.now()) + _LEAD  # type: ignore[no-any-return]
 
-    def boottime(self, when: datetime) -> float:
-        """When that is or was on the boot clock, in seconds since boot, however the wall clock is set meanwhile."""
-        return when.timestamp() - self._offset
+    @property
+    def due_boottime(self) -> float:
+        """When the run was due that is being made, or was the last to be, in seconds since boot."""
+        return self._due_boottime
+
+    @property
+    def due(self) -> datetime:
+        """The same, by the wall clock."""
+        return datetime.fromtimestamp(self._due_boottime + self._offset, UTC)
+
+    def due_in(self) -> float:
+        """In how many seconds that is; 0 where it has come."""
+        return max(0.0, self._due_boottime - self._clock.boot())
 
     @property
     def is_performing(self) -> bool:
@@ -124,10 +144,6 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
     def now(self) -> datetime:
         """The wall clock, as it was set at the beginning of this turn."""
         return datetime.fromtimestamp(self._clock.boot() + self._offset, UTC)
-
-    def await_due(self) -> None:
-        """Return when the run that is being prepared is due."""
-        time.sleep(max(0.0, (self.last_due - self.now()).total_seconds()))
 
     def is_kept(self) -> bool:
         """Whether the schedule is being kept: no run is overdue without one going."""
@@ -184,8 +200,10 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         early = (self.next_due - _LEAD - self.now()).total_seconds()
         if early > 0:
             return early
-        if not self._active and self._awaited_since is None:
-            self._awaited_since = self._clock.boot()
+        if not self._active:
+            self._due_boottime = self.last_due.timestamp() - self._offset
+            if self._awaited_since is None:
+                self._awaited_since = self._clock.boot()
         wait: float | None = super()._process_jobs()
         if self._step():  # within this turn: APScheduler went by another clock than the due times
             job = self.get_job(_JOB)

@@ -182,7 +182,7 @@ class Service:
             log.warning("reload: the directories change only with a restart")
         self._settings, self._environ = settings, environ
         if settings.interval != old.interval:
-            self._scheduler.plan(settings.interval, self._scheduler.last_due + settings.interval)
+            self._scheduler.set_interval(settings.interval)
         following = self._scheduler.next_due.timestamp()
 
         def change(stored: State) -> None:
@@ -202,8 +202,8 @@ class Service:
     def _perform(self) -> None:
         """In the scheduler's thread."""
         if not self._stopping:
-            due, await_due = self._due, self._scheduler.await_due
-            self._job.perform(self._settings, self._environ, due, await_due, self._tell_status)
+            due, due_in = self._due, self._scheduler.due_in
+            self._job.perform(self._settings, self._environ, due, due_in, self._tell_status)
             self._tell_status()
 
     def _tell_status(self) -> None:
@@ -211,8 +211,8 @@ class Service:
             notify.status(status.one_line(self._job.state, time.time()))
 
     def _due(self) -> Due:
-        last = self._scheduler.last_due
-        return Due(last.timestamp(), self._scheduler.boottime(last), self._scheduler.next_due.timestamp())
+        scheduler = self._scheduler
+        return Due(scheduler.due.timestamp(), scheduler.due_boottime, scheduler.next_due.timestamp())
 
     def _on_skip(self, due: datetime) -> None:
         when = words.clock_time(due.timestamp())
@@ -224,7 +224,9 @@ class Service:
 
     def _going(self) -> str:
         """Which run is going, since when, and how late it is."""
-        running = self._job.state.running or {"number": 0, "started": time.time()}
+        running = self._job.state.running
+        if running is None:  # the other thread is that far
+            return "one is about to begin"
         going = time.time() - running["started"]
         late = max(0.0, going - self._settings.interval.total_seconds())
         number, since = running["number"], words.clock_time(running["started"])

@@ -58,8 +58,8 @@ class State:
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     def is_of_this_host(self) -> bool:
-        """Not by the boot: in a container the unit's sandbox may show another name of it than a shell sees."""
-        return self.host in ("", os.uname().nodename)
+        """By name, which may change, or boot, of which a container's sandbox may show another id than a shell sees."""
+        return self.host in ("", os.uname().nodename) or self.boot_id == boot_id()
 
     def take_over(self) -> None:
         """Make it this boot's: what another's clock counted says nothing here."""

@@ -58,6 +58,12 @@ class Status:
         allowed = (state.interval or 0.0) + (state.timeout or 0.0) + _SLACK
         return f"no success for {words.duration(now - since)}" if now - since > allowed else ""
 
+    def where(self) -> str:
+        """Which process it is, or on which host."""
+        if self.pid:
+            return f"process {self.pid}"
+        return "where it cannot be seen" if self.state.is_of_this_host() else f"on {self.state.host}"
+
     def health(self) -> Health:
         """The exit status."""
         if self.pid is None:
@@ -71,7 +77,8 @@ class Status:
             "name": self.name,
             "health": self.health().name.lower().replace("_", " "),
             "fault": self.fault() or None,
-            "pid": self.pid,
+            "up": self.pid is not None,
+            "pid": self.pid or None,
             "host": state.host,
             "started": state.started,
             "running": state.running if self.pid is not None else None,
@@ -96,12 +103,11 @@ class Status:
     def _up(self) -> str:
         if self.pid is None:
             return "not running"
-        where = f"process {self.pid}" if self.state.is_of_this_host() else f"on {self.state.host}"
         running = self.state.running
         if running:
             going = words.duration(max(0.0, self.now - running["started"]))
-            return f"up ({where}), run {running['number']} is going for {going}"
-        return f"up ({where}), waiting for the next run"
+            return f"up ({self.where()}), run {running['number']} is going for {going}"
+        return f"up ({self.where()}), waiting for the next run"
 
     def _ago(self, when: float | None) -> str:
         if when is None:

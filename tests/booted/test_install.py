@@ -4,7 +4,7 @@ import re
 
 import pytest
 from machine import BARE, Machine
-from service import SOURCE, Service, install
+from service import GATED, SOURCE, Service, install
 
 INSTALL = f"{SOURCE}/deploy/install.sh"
 UNINSTALL = f"{SOURCE}/deploy/uninstall.sh"
@@ -154,6 +154,35 @@ def test_upgrade_leaves_a_scheduler_up_that_would_not_start_and_goes_on_with_the
     assert "not restarted: main-scheduler.service (" in upgraded.stderr
     assert service.property("MainPID") == pids[0]
     assert reports.property("MainPID") not in (pids[1], "0")
+
+
+def test_upgrade_interrupts_nothing_where_it_cannot_see_a_run(machine, service):
+    service.script(GATED)
+    service.start()
+    service.wait_for_run()
+    pid = service.property("MainPID")
+    machine.run(f"rm {service.state}/lock && ln -s /etc/passwd {service.state}/lock")
+    upgraded = machine.run(INSTALL, check=False)
+    assert upgraded.returncode == 1
+    assert "cannot see whether a run is in progress" in upgraded.stderr
+    assert "install.sh --now" in upgraded.stdout
+    assert service.property("MainPID") == pid
+    service.end_run()
+
+
+def test_upgrade_sees_a_run_where_the_state_directory_is_another_by_now(machine, service):
+    machine.run("install -d -o main-scheduler -g main-scheduler /srv/state")
+    service.drop_in("[Service]\nReadWritePaths=/srv/state\nEnvironment=SCHED_STATE_DIR=/srv/state\n")
+    service.script(GATED)
+    service.start()
+    machine.wait_until(lambda: machine.exists(f"{service.state}/gate"), 20, "a run is going")
+    pid = service.property("MainPID")
+    machine.run(f"systemd-run --unit=upgrade-elsewhere {INSTALL}")
+    machine.wait_until(lambda: "waiting" in machine.journal("--unit=upgrade-elsewhere"), 60, "install.sh waits")
+    assert service.property("MainPID") == pid
+    service.end_run()
+    machine.wait_until(lambda: service.property("MainPID") not in (pid, "0"), 30, "the service is restarted")
+    machine.run("rm -r /srv/state")
 
 
 def test_upgrade_now_restarts_during_a_run(machine, service):

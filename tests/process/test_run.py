@@ -191,11 +191,11 @@ def test_main_py_gets_the_environment_without_what_belongs_to_the_scheduler_alon
         "JOURNAL_STREAM": "1:2",
         "SYSTEMD_EXEC_PID": "5",
     }
-    kept = {"INVOCATION_ID": "abc", "CREDENTIALS_DIRECTORY": "/run/c", "STATE_DIRECTORY": str(site.own), "MINE": "yes"}
+    kept = {"INVOCATION_ID": "abc", "CREDENTIALS_DIRECTORY": "/run/c", "STATE_DIRECTORY": str(site.own), "due": "yes"}
     site.start(**NEVER, **theirs, **kept, SCHED_ENV="prod")
     site.await_runs()
     given = dict(line.split("=", 1) for line in site.output().decode().splitlines())
-    assert not theirs.keys() & given.keys()
+    assert not {"_SCHED_DUE", *theirs} & given.keys()
     assert kept.items() <= given.items()
     assert (given["SCHED_RUN"], given["SCHED_ENV"], given["PYTHONUNBUFFERED"]) == ("1", "prod", "1")
 

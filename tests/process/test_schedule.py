@@ -8,6 +8,8 @@ import time
 import pytest
 from harness import Command, Site, Supervisor, gaps, wait_until
 
+from sched_runner.state import LockFile
+
 RECORD = """
     import time
     with open("times", "a") as file:
@@ -255,3 +257,50 @@ def test_a_restart_before_the_first_run_of_a_boot_does_not_take_the_boot_clock_o
         assert site.state()["next_due"] == pytest.approx(due + 3600, abs=1)
         assert scheduler.stop() == 0
     assert site.times() == []
+
+
+def test_a_stop_just_before_a_run_is_due_begins_none_and_takes_none_away(site: Site) -> None:
+    site.main(RECORD)
+    patch = """
+        import os, select, signal
+        from pathlib import Path
+        import faults
+        def around(original, run, wait):
+            if wait and Path("times").exists():
+                os.kill(os.getpid(), signal.SIGTERM)
+                select.select([run._stop], [], [])
+                wait = 0.009
+            return original(run, wait)
+        faults.wrap("sched_runner.run:Run._is_due", around)
+    """
+    scheduler = site.start(patch=patch, SCHED_INTERVAL="1s")
+    assert scheduler.wait() == 0
+    state = site.state()
+    assert (len(site.times()), state["number"], state["running"], len(state["runs"])) == (1, 1, None, 1)
+    assert state["due"] == pytest.approx(state["runs"][0]["started"], abs=0.5)
+    assert not site.processes.alive()
+
+
+def test_a_run_that_another_process_has_going_a_moment_before_it_is_due_is_no_reason_to_skip(site: Site) -> None:
+    site.main(RECORD)
+    patch = """
+        from pathlib import Path
+        import faults
+        def around(original, scheduler):
+            if Path("held").exists() and not Path("free").exists():
+                Path("asked").write_text("\\n")
+                while not Path("free").exists():
+                    pass
+            return original(scheduler)
+        faults.wrap("sched_runner.scheduler:Scheduler.due_in", around)
+    """
+    site.start(patch=patch, SCHED_INTERVAL="1s")
+    site.await_runs(1)
+    lock = LockFile(site.own)
+    assert lock.acquire(LockFile.RUN)
+    (site.path / "held").touch()
+    site.await_file("asked")
+    lock.release(LockFile.RUN)
+    (site.path / "free").touch()
+    site.await_runs(2)
+    assert site.state()["skipped"] == 0

@@ -53,7 +53,10 @@ def test_a_failure_is_told_also_where_its_report_could_not_be_written():
     assert due(FAILING, last_failure={}).subject == "the last run failed, 2 failures in a row"
 
 
-@pytest.mark.parametrize(("pid", "said"), [(42, "it is up, as process 42"), (None, "it is not running")])
+@pytest.mark.parametrize(
+    ("pid", "said"),
+    [(42, "it is up (process 42)"), (0, "it is up (where it cannot be seen)"), (None, "it is not running")],
+)
 def test_an_alert_of_a_missing_success_says_whether_the_scheduler_is_up(pid, said):
     found = due(STALE, pid=pid)
     assert found.subject == "no success for 8 min 20 s"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sched_runner import config, state
-from sched_runner.scheduler import FixedRate
+from sched_runner.scheduler import FixedRate, Scheduler
 from sched_runner.service import first_due
 from sched_runner.state import State
 
@@ -49,6 +49,66 @@ def test_due_times_lie_on_the_grid_with_now_between_the_last_and_the_next(interv
 def test_an_interval_of_a_day_is_24_hours_whatever_the_season():
     trigger = rate(timedelta(days=1))
     assert trigger.get_next_fire_time(None, NOON + timedelta(hours=23)) == NOON + timedelta(hours=24)
+
+
+class FixedClock:
+    """Stands still."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def wall(self) -> float:
+        return self.now.timestamp()
+
+    def boot(self) -> float:
+        return self.now.timestamp() - NOON.timestamp() + 5000
+
+
+def scheduler_at(now, perform=lambda: None):
+    """With a run due at noon, and every hour."""
+    scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=lambda due: None, clock=FixedClock(now))
+    scheduler.plan(HOUR, NOON)
+    return scheduler
+
+
+@pytest.mark.parametrize(
+    ("before", "following"),
+    [
+        (timedelta(minutes=1), NOON - HOUR + 3 * HOUR),
+        (timedelta(milliseconds=11), NOON - HOUR + 3 * HOUR),
+        # Found due, and not made yet.
+        (timedelta(milliseconds=10), NOON),
+        (timedelta(milliseconds=1), NOON),
+    ],
+)
+def test_a_new_interval_counts_from_the_last_due_time_and_loses_no_run_that_is_due(before, following):
+    scheduler = scheduler_at(NOON - before)
+    scheduler.set_interval(3 * HOUR)
+    assert scheduler.next_due == following
+
+
+@pytest.mark.parametrize(
+    ("before", "is_asked_for", "due", "wait"),
+    [
+        (timedelta(milliseconds=8), False, NOON, 0.008),
+        (timedelta(0), False, NOON, 0.0),
+        # Asked for, it begins at once, and is not the one that is due a moment later.
+        (timedelta(milliseconds=12), True, NOON - HOUR, 0.0),
+        (timedelta(minutes=1), True, NOON - HOUR, 0.0),
+    ],
+)
+def test_a_run_waits_for_its_own_due_time_and_for_no_other(before, is_asked_for, due, wait):
+    found = []
+
+    def perform():
+        found.append((scheduler.due, scheduler.due_boottime - 5000, pytest.approx(scheduler.due_in(), abs=1e-6)))
+        scheduler.leave()
+
+    scheduler = scheduler_at(NOON - before, perform)
+    if is_asked_for:
+        scheduler.run_now()
+    scheduler.start()
+    assert found == [(due, (due - NOON).total_seconds(), wait)]
 
 
 NOW, BOOTTIME = 1_700_000_000.0, 5000.0

@@ -179,4 +179,5 @@ def test_the_state_of_this_boot_keeps_its_clock():
 def test_a_state_that_nobody_wrote_is_of_this_host():
     assert State().is_of_this_host()
     assert State(host=os.uname().nodename).is_of_this_host()
-    assert not State(host="another").is_of_this_host()
+    assert State(host="before it was renamed", boot_id=state.boot_id()).is_of_this_host()
+    assert not State(host="another", boot_id="another").is_of_this_host()

@@ -194,6 +194,7 @@ def test_json_says_the_same_for_programs():
         "name": "main-scheduler",
         "health": "wrong",
         "fault": "the last run timed out, 2 failures in a row",
+        "up": True,
         "pid": 42,
         "host": "",
         "started": NOW - 60,
