@@ -194,9 +194,7 @@ def _find(arguments: argparse.Namespace) -> tuple[Place, Source]:
         raise OperatorError("give an instance or --here, not both", 2)
     # systemd escapes others, and takes a colon for two directories.
     if not re.fullmatch(r"(\w[\w.-]*)?", arguments.instance, re.ASCII):
-        raise OperatorError(
-            "the name of an instance begins with a letter or digit, and has those, '.', '_' and '-' only", 2
-        )
+        raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
     if arguments.here or not (arguments.instance or config.is_installed()):
         place = config.here(Path.cwd())
         for path in (Path.cwd(), place.state_dir, place.main):
