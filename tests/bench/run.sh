@@ -32,8 +32,10 @@ done
 if ! [ -x "$cache/busybox/bin/busybox" ]; then
     (cd "$cache" && apt-get -q download busybox-static && dpkg -x busybox-static_*.deb busybox) >&2 || true
 fi
+# As install.sh does.
+/usr/bin/python3 -m compileall -q "$bench/../../sched_runner"
 cc -O2 -o "$cache/stamp" "$bench/programs/stamp.c"
 
 # Nothing of this shell's Python may get into the tools.
-unset PYTHONPATH PYTHONUNBUFFERED
+unset PYTHONPATH PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE
 exec /usr/bin/python3 "$bench/bench.py" "$@"
