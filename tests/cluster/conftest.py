@@ -1,12 +1,11 @@
 """One cluster for all tests, put in order before each; and the table of what was measured."""
 
-import os
 from dataclasses import dataclass
 
 import pytest
 from cluster import Cluster
-from machine import why_not_here
 from runs import longest_gap, overlap
+from tier import need_machines
 
 ROWS = pytest.StashKey[list]()
 
@@ -28,12 +27,7 @@ class Row:
 
 @pytest.fixture(scope="session")
 def cluster_for_all():
-    """In CI a host that can't boot a machine is a failure, elsewhere it leaves these tests out."""
-    reason = why_not_here()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(f"the cluster tests can't run here: {reason}")
-    if reason:
-        pytest.skip(reason)
+    need_machines()
     with Cluster() as cluster:
         yield cluster
 
