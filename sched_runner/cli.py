@@ -22,7 +22,6 @@ from sched_runner.source import Source
 if TYPE_CHECKING:
     from collections import deque
 
-    from sched_runner.state import State
     from sched_runner.status import Status
 
 # sysexits.h
@@ -281,7 +280,9 @@ def _look(place: Place, directory: Path) -> "Status":
     pid: int | None = None
     with suppress(FileNotFoundError):
         lock = LockFile(directory, writable=False)
-        pid = _pid_here(lock.holder(LockFile.SCHEDULER), state)
+        pid = lock.holder(LockFile.SCHEDULER)
+        if pid and not state.is_of_this_host():
+            pid = 0  # the number that it has on its own host
         if lock.holder(LockFile.RUN) is None:
             state.running = None  # of one that was killed
     return Status(place.name, pid, state, time.time(), boottime(), boot_id())
@@ -312,11 +313,6 @@ def _status(arguments: argparse.Namespace) -> int:
     else:
         print(status.text(coloured=_is_coloured()))
     return status.health()
-
-
-def _pid_here(holder: int | None, state: "State") -> int | None:
-    """0 for a process of another host: a file system that shares its locks may give the pid that it has there."""
-    return holder if holder is None or state.is_of_this_host() else 0
 
 
 def _history(arguments: argparse.Namespace) -> int:
@@ -366,26 +362,21 @@ def _alert(arguments: argparse.Namespace) -> int:
 
 
 def _trigger(arguments: argparse.Namespace) -> int:
-    from sched_runner.state import LockFile, State, StateError, StateFile
+    from sched_runner.state import StateError
 
     place, source = _find(arguments)
     settings, _ = source()
-    state = State()
     try:
-        holder = LockFile(settings.state_dir, writable=False).holder(LockFile.SCHEDULER)
-        with suppress(StateError):
-            state = StateFile(settings.state_dir).load()
-    except OSError as error:
-        raise OperatorError(f"cannot use {settings.state_dir}: {error.strerror}") from None
-    pid = _pid_here(holder, state)
-    if pid is None:
+        status = _look(place, settings.state_dir)
+    except (OSError, StateError) as error:
+        raise OperatorError(f"{place.name}: unknown: {error}") from None
+    if status.pid is None:
         raise OperatorError(f"{place.name} is not running", 3)
-    if pid == 0:
-        where = "where its process cannot be seen from here" if state.is_of_this_host() else f"on {state.host}"
-        raise OperatorError(f"{place.name} is running {where}")
+    if status.pid == 0:
+        raise OperatorError(f"{place.name} is running {status.where()}")
     try:
-        os.kill(pid, TRIGGER)
+        os.kill(status.pid, TRIGGER)
     except PermissionError:
-        raise OperatorError(f"not allowed to signal process {pid}; try with sudo") from None
-    print(f"asked process {pid} to run now")
+        raise OperatorError(f"not allowed to signal process {status.pid}; try with sudo") from None
+    print(f"asked process {status.pid} to run now")
     return 0

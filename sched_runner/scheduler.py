@@ -44,6 +44,10 @@ class FixedRate(IntervalTrigger):  # type: ignore[misc]  # APScheduler has no ty
         return self.start_date + (now - self.start_date) // self.interval * self.interval  # type: ignore[no-any-return]
 
 
+def _rate(interval: timedelta, start: datetime) -> FixedRate:
+    return FixedRate(seconds=interval.total_seconds(), start_date=start, timezone=UTC)
+
+
 class Clock:
     """Wall clock and boot clock; CLOCK_BOOTTIME counts suspend, and cannot be set (clock_gettime(2))."""
 
@@ -60,7 +64,8 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
     """Calls ``perform`` in a thread a moment before every due time, never twice at once.
 
     ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` when a due run finds one going.
-    ``max_sleep`` is in seconds.
+    ``max_sleep`` is in seconds, and so is ``due_boottime``: when the run was due that is being made, or was the last to
+    be, since boot.
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._poller = select.poll()
         self._poller.register(self._wake, select.POLLIN)
         self._active = False
-        self._due_boottime = 0.0
+        self.due_boottime = 0.0
         self._awaited_since: float | None = None
         self._over = False
         self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
@@ -96,8 +101,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
     def plan(self, interval: timedelta, first: datetime) -> None:
         """The first run at ``first``, and one every interval from there; replaces an earlier plan."""
         start = first - _LEAD
-        trigger = FixedRate(seconds=interval.total_seconds(), start_date=start, timezone=UTC)
-        self.add_job(self._execute, trigger, id=_JOB, next_run_time=start, replace_existing=True)
+        self.add_job(self._execute, _rate(interval, start), id=_JOB, next_run_time=start, replace_existing=True)
 
     def set_interval(self, interval: timedelta) -> None:
         """Count it from the last due time on. A run that is due already, or was asked for, is still made."""
@@ -105,8 +109,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         last = job.trigger.last_due(now)
         is_pending = job.next_run_time < job.trigger.get_next_fire_time(None, now)
         following = job.next_run_time if is_pending else last + interval
-        trigger = FixedRate(seconds=interval.total_seconds(), start_date=last, timezone=UTC)
-        self.modify_job(_JOB, trigger=trigger, next_run_time=following)
+        self.modify_job(_JOB, trigger=_rate(interval, last), next_run_time=following)
 
     def run_now(self) -> None:
         """One run at once, which moves no due time."""
@@ -123,18 +126,13 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         return self.get_job(_JOB).trigger.last_due(self.now()) + _LEAD  # type: ignore[no-any-return]
 
     @property
-    def due_boottime(self) -> float:
-        """When the run was due that is being made, or was the last to be, in seconds since boot."""
-        return self._due_boottime
-
-    @property
     def due(self) -> datetime:
-        """The same, by the wall clock."""
-        return datetime.fromtimestamp(self._due_boottime + self._offset, UTC)
+        """``due_boottime`` by the wall clock."""
+        return datetime.fromtimestamp(self.due_boottime + self._offset, UTC)
 
     def due_in(self) -> float:
         """In how many seconds that is; 0 where it has come."""
-        return max(0.0, self._due_boottime - self._clock.boot())
+        return max(0.0, self.due_boottime - self._clock.boot())
 
     @property
     def is_performing(self) -> bool:
@@ -184,11 +182,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._offset += step
         job = self.get_job(_JOB)
         moved = timedelta(seconds=step)
-        trigger = FixedRate(
-            seconds=job.trigger.interval.total_seconds(),
-            start_date=job.trigger.start_date + moved,
-            timezone=UTC,
-        )
+        trigger = _rate(job.trigger.interval, job.trigger.start_date + moved)
         self.modify_job(_JOB, trigger=trigger, next_run_time=job.next_run_time + moved)
         if abs(step) >= _STEP_TOLD:
             way = "forward" if step > 0 else "back"
@@ -197,11 +191,11 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
             log.info("the clock was set %s by %s; the time between runs stays", way, told, extra=fields)
 
     def _process_jobs(self) -> float | None:
-        early = (self.next_due - _LEAD - self.now()).total_seconds()
+        early: float = (self.get_job(_JOB).next_run_time - self.now()).total_seconds()
         if early > 0:
             return early
         if not self._active:
-            self._due_boottime = self.last_due.timestamp() - self._offset
+            self.due_boottime = self.last_due.timestamp() - self._offset
             if self._awaited_since is None:
                 self._awaited_since = self._clock.boot()
         wait: float | None = super()._process_jobs()

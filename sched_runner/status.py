@@ -26,7 +26,7 @@ class Health(IntEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a scheduler; ``pid`` is None where none is running, 0 where it is on another host.
+    """What is known of a scheduler; ``pid`` is None where none is running, 0 where it cannot be seen.
 
     ``now`` is in seconds since the epoch, ``boottime`` in seconds of CLOCK_BOOTTIME of the boot ``boot_id``.
     """

@@ -270,7 +270,7 @@ class Cluster:
         """With a fence agent, which asks us to cut the power of a node. Gives the names of those that were fenced."""
         requests = self.shared / "fence"
         requests.mkdir(exist_ok=True)
-        agent = (Path(__file__).parent / "fence_test").read_text()
+        agent = (Path(__file__).parent / "fence_test.sh").read_text()
         self.each(lambda node: node.write("/usr/sbin/fence_test", agent, 0o755))
         self.run("""
             set -e
