@@ -1,6 +1,7 @@
 """A real cluster: three booted machines with Corosync and Pacemaker, set up from what deploy/pacemaker ships."""
 
 import contextlib
+import json
 import re
 import shutil
 import tempfile
@@ -128,6 +129,17 @@ class Node(Machine):
     def when(self, name):
         """A time stamp of the unit's, in seconds of CLOCK_MONOTONIC, which is the same in all containers."""
         return int(self.property(UNIT, f"{name}Monotonic")) / 1e6
+
+    def cut_power(self):
+        self.off_since = time.monotonic()
+        super().cut_power()
+
+    def last_word(self):
+        """When its scheduler last wrote to the journal, which is as it ends; or when its power was cut. As `when`."""
+        if not self.is_on():
+            return self.off_since
+        said = self.run(f"journalctl --unit={UNIT} --identifier={RESOURCE} --lines=1 --output=json").stdout
+        return int(json.loads(said)["__MONOTONIC_TIMESTAMP"]) / 1e6
 
     def processes(self):
         """The pids of the scheduler and of what it has started; none where the power is cut while we look."""
