@@ -1,27 +1,37 @@
-"""What deploy/ and the README say, and what the code does, are the same."""
+"""What deploy/, the README and docs/ say, and what the code does, are the same."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from sched_runner import config, env_file, records
+from sched_runner import cli, config, env_file, metrics, records
+from sched_runner.outcome import Outcome
+from sched_runner.state import State
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
+OPERATING = (CHECKOUT / "docs/operating.md").read_text()
+UNIT_PAGE = (CHECKOUT / "docs/unit.md").read_text()
+WATCHING = (CHECKOUT / "docs/watching.md").read_text()
+PAGES = [*sorted(CHECKOUT.glob("*.md")), *sorted((CHECKOUT / "docs").glob("*.md"))]
 UNIT = (CHECKOUT / "deploy/systemd/main-scheduler.service").read_text()
 CATALOG = (CHECKOUT / "deploy/systemd/main-scheduler.catalog").read_text()
 DEFAULT_FILE = CHECKOUT / "deploy/systemd/main-scheduler.default"
 MESSAGE_ID = r"0d3b1c7f[0-9a-f]{24}"
 
 
-def section(title):
-    return re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", README)[1]
+def section(page, title):
+    return re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", page)[1]
 
 
-def settings_table():
-    """Names and defaults in the README."""
-    return dict(re.findall(r"(?m)^\| `(SCHED_\w+)` \| (.*?) \|", section("Settings")))
+def settings_table(page):
+    """Names and what else stands in their rows."""
+    return dict(re.findall(r"(?m)^\| `(SCHED_\w+)` \| (.*) \|$", page))
+
+
+def defaults(page):
+    return {name: row.split(" | ")[0] for name, row in settings_table(page).items()}
 
 
 def load(values):
@@ -53,20 +63,60 @@ def test_shipped_settings_name_every_setting(uncommented):
     assert tuple(values) == config.NAMES
 
 
-def test_readme_names_every_setting():
-    assert tuple(settings_table()) == config.NAMES
+def test_operating_names_every_setting():
+    assert tuple(settings_table(section(OPERATING, "Settings"))) == config.NAMES
 
 
-@pytest.mark.parametrize(("name", "default"), settings_table().items())
-def test_readme_has_the_defaults_of_the_code(name, default):
+@pytest.mark.parametrize(("name", "default"), defaults(OPERATING).items())
+def test_operating_has_the_defaults_of_the_code(name, default):
     value = re.fullmatch(r"`(.*)`", default)
-    assert value or default in {"from `SCHED_ENV`", "none", "the runner's own", "see below"}
+    assert value or default in {"from `SCHED_ENV`", "none", "see below"}
     assert load({name: value[1] if value else ""}) == load({})
+
+
+def test_readme_has_some_rows_of_the_table_of_operating_and_no_other_page_has_any():
+    with_rows = {page.name: settings_table(page.read_text()) for page in PAGES if settings_table(page.read_text())}
+    assert set(with_rows) == {"README.md", "README.es.md", "operating.md", "operating.es.md"}
+    assert with_rows["README.md"].items() < with_rows["operating.md"].items()
+    assert with_rows["README.es.md"].items() < with_rows["operating.es.md"].items()
+
+
+def test_readme_is_short():
+    assert len(README.encode()) <= 10_000
+
+
+def commands(page):
+    return re.findall(r"(?m)^\| `main-scheduler (\w+)` \|", page)
+
+
+def test_operating_names_every_command_and_the_readme_some(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert set(commands(OPERATING)) == set(re.findall(r"(?m)^    (\w+) ", capsys.readouterr().out))
+    assert set(commands(README)) < set(commands(OPERATING))
+
+
+def test_operating_names_every_drop_in_and_no_other():
+    files = {path.name for path in (CHECKOUT / "deploy/systemd/drop-ins").glob("*.conf")}
+    assert set(re.findall(r"(?m)^\| `([\w-]+\.conf)` \|", OPERATING)) == files
+
+
+def test_watching_names_every_metric_and_no_other():
+    run = {"started": 1.0, "duration": 1.0, "cpu": 1.0, "peak_kib": 1}
+    text = metrics.render(
+        "main-scheduler", State(interval=1.0, last_success=1.0, last_failure=1.0, next_due=1.0, runs=[run])
+    )
+    assert re.findall(r"(?m)^\| `(main_scheduler_\w+)` \|", WATCHING) == re.findall(r"(?m)^# TYPE (\w+) ", text)
+
+
+def test_operating_names_every_outcome_and_no_other():
+    named = re.findall(r"(?m)^\| ([a-z ]+) \| .* \| (?:yes|no)\b", OPERATING)
+    assert named == [outcome.value for outcome in Outcome]
 
 
 def explained_directives():
     """NAME= or NAME=value at the head of a bullet, each with the value that it states, if any."""
-    heads = [bullet.split(": ", 1)[0] for bullet in re.split(r"(?m)^- ", section("Explanation of directives"))[1:]]
+    heads = [bullet.split(": ", 1)[0] for bullet in re.split(r"(?m)^- ", UNIT_PAGE)[1:]]
     named = [part for head in heads for part in re.findall(r"`([^`]+)`", " ".join(head.split()))]
     return [part.partition("=")[::2] for part in named if "=" in part]
 
@@ -76,7 +126,7 @@ def directives():
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in directives()}))
-def test_readme_explains_every_directive(name):
+def test_the_page_of_the_unit_explains_every_directive(name):
     explained = {explained for explained, _ in explained_directives()}
     if name.endswith("DirectoryMode"):
         name = "…Mode"
@@ -84,13 +134,13 @@ def test_readme_explains_every_directive(name):
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, value in explained_directives() if value])
-def test_readme_states_values_that_the_unit_has(name, value):
+def test_the_page_of_the_unit_states_values_that_the_unit_has(name, value):
     found = [given for own, given in directives() if own == name or (name == "…Mode" and own.endswith("Mode"))]
     assert any(given == value or (name == "Environment" and given.startswith(value)) for given in found)
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in explained_directives()}))
-def test_readme_explains_no_directive_that_the_unit_lacks(name):
+def test_the_page_of_the_unit_explains_no_directive_that_the_unit_lacks(name):
     assert name == "…Mode" or name in {own for own, _ in directives()}
 
 
@@ -100,8 +150,8 @@ def test_catalog_explains_every_record_of_the_code():
     assert set(re.findall(rf"(?m)^-- ({MESSAGE_ID})$", CATALOG)) == sent
 
 
-def test_message_id_of_failed_runs_is_told_in_readme_and_catalog():
-    assert set(re.findall(MESSAGE_ID, README)) == {records.RUN_FAILED}
+def test_message_id_of_failed_runs_is_told_in_operating_and_catalog():
+    assert set(re.findall(MESSAGE_ID, OPERATING)) == {records.RUN_FAILED}
     assert re.findall(rf"MESSAGE_ID=({MESSAGE_ID})", CATALOG) == [records.RUN_FAILED]
 
 
@@ -112,8 +162,13 @@ def test_every_test_that_the_page_of_faults_names_is_there():
     assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
 
 
-SPANISH = (CHECKOUT / "README.es.md").read_text()
+TWINS = [page for page in PAGES if page.with_suffix(".es.md").exists()]
 CODE_BLOCK = r"(?ms)^```.*?^```$"
+in_both_languages = pytest.mark.parametrize("page", TWINS, ids=lambda page: page.name)
+
+
+def both(page):
+    return page.read_text(), page.with_suffix(".es.md").read_text()
 
 
 def outline(text):
@@ -122,20 +177,51 @@ def outline(text):
     return [line.split(" ")[0] if line.startswith("#") else "|" for line in lines if line[:1] in ("#", "|")]
 
 
-def test_both_languages_have_the_same_headings_and_tables():
-    assert outline(SPANISH) == outline(README)
+def test_readme_operating_and_watching_are_in_both_languages():
+    assert {page.name for page in TWINS} >= {"README.md", "operating.md", "watching.md"}
+    assert {page.name for page in PAGES if page.name.endswith(".es.md")} == {f"{page.stem}.es.md" for page in TWINS}
 
 
-def test_both_languages_show_the_same_commands_and_what_they_print():
-    assert re.findall(CODE_BLOCK, SPANISH) == re.findall(CODE_BLOCK, README)
+@in_both_languages
+def test_both_languages_have_the_same_headings_and_tables(page):
+    english, spanish = both(page)
+    assert outline(spanish) == outline(english)
 
 
-def test_both_languages_name_the_same_settings_files_and_directives():
-    english, spanish = (re.findall(r"`[^`]+`", re.sub(CODE_BLOCK, "", text)) for text in (README, SPANISH))
+@in_both_languages
+def test_both_languages_show_the_same_commands_and_what_they_print(page):
+    english, spanish = both(page)
+    assert re.findall(CODE_BLOCK, spanish) == re.findall(CODE_BLOCK, english)
+
+
+@in_both_languages
+def test_both_languages_name_the_same_settings_files_and_directives(page):
+    english, spanish = (re.findall(r"`[^`]+`", re.sub(CODE_BLOCK, "", text)) for text in both(page))
     assert sorted(spanish) == sorted(english)
 
 
-@pytest.mark.parametrize("text", [README, SPANISH], ids=["en", "es"])
-def test_links_within_a_readme_have_a_heading(text):
-    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)}
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+def anchors(text):
+    titles = re.findall(r"(?m)^#+ (.*)$", re.sub(CODE_BLOCK, "", text))
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(page):
+    """File and anchor of every link to a page of ours; of one within the page, its own file."""
+    found = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    own = [link.partition("#")[::2] for link in found if not re.match(r"\w+:", link)]
+    return [((page.parent / file).resolve() if file else page, anchor) for file, anchor in own]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_the_pages_have_a_target(page):
+    assert [str(file) for file, _ in links(page) if not file.is_file()] == []
+    assert [anchor for file, anchor in links(page) if anchor and anchor not in anchors(file.read_text())] == []
+
+
+@pytest.mark.parametrize("page", TWINS, ids=lambda page: page.name)
+def test_spanish_pages_link_to_spanish_pages(page):
+    english = {file.with_suffix(".es.md") if file in TWINS else file for file, _ in links(page)}
+    spanish = {file for file, _ in links(page.with_suffix(".es.md"))}
+    # Each has a link to the other language besides.
+    own = {page, page.with_suffix(".es.md")}
+    assert spanish - own == english - own
