@@ -1,22 +1,80 @@
-"""How durations, sizes and times read in every message."""
+"""How things are said: times, sizes, colours, and the one filter that text from outside goes through."""
 
 import math
+import re
 from datetime import datetime
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+# What a terminal would obey, or what makes a line read as another: control characters but tab and newline (C0, DEL and
+# C1), bidirectional controls (Unicode TR 36, 2.7), line and paragraph separators. As they are in UTF-8.
+_HIDDEN = re.compile(
+    rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
+)
+_CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
+_MARKED = bytes.maketrans(_CONTROLS, b"?" * len(_CONTROLS))
+_ONE_LINE = str.maketrans({"\n": "\\n", "\t": " "})
+_LONGEST = 500  # characters
+
+DIM, RED, GREEN, YELLOW = "\033[2m", "\033[31m", "\033[32m", "\033[33m"  # ECMA-48, SGR
+_RESET = "\033[0m"
+
+
+def escape(text: bytes) -> bytes:
+    r"""Show the bytes of control characters and of what is not UTF-8 as ``\x1b``; newlines and tabs stay."""
+    if text.isascii():
+        return text if text.translate(_MARKED) == text else _HIDDEN.sub(_shown, text)
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        text = text.decode(errors="backslashreplace").encode()
+    return _HIDDEN.sub(_shown, text)
+
+
+def _shown(match: re.Match[bytes]) -> bytes:
+    return b"\\r" if match[0] == b"\r" else b"".join(b"\\x%02x" % byte for byte in match[0])
+
+
+def printable(text: object, longest: int = _LONGEST) -> str:
+    """Text from outside as one line that is safe to show, cut to ``longest`` characters."""
+    shown = escape(str(text).translate(_ONE_LINE).encode(errors="backslashreplace")).decode()
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def printable_lines(text: str, longest: int = _LONGEST) -> str:
+    """The same for text that may have several lines."""
+    return "\n".join(printable(line, longest) for line in text.split("\n"))
+
+
+def painted(text: str, colour: str, *, coloured: bool) -> str:
+    """The text in a colour if ``coloured``."""
+    return f"{colour}{text}{_RESET}" if coloured and colour else text
 
 
 def duration(seconds: float) -> str:
     """Two largest units of a length of time in seconds: ``4 h``, ``1 min 5 s``, ``0.25 s``."""
     if seconds < 10:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + " s"
-    rest = math.floor(seconds + 0.5)
+    return " ".join(_parts(math.floor(seconds + 0.5))[:2])
+
+
+def exact_duration(seconds: float) -> str:
+    """A length of time in seconds with all its units, to the microsecond: ``1 d 2 h 30 min``, ``59.6 s``."""
+    whole, fraction = divmod(round(seconds * 1e6), 1_000_000)
+    parts = _parts(whole)
+    if fraction or not parts:
+        rest = parts.pop() if parts and parts[-1].endswith(" s") else "0 s"
+        parts.append(f"{rest[:-2]}.{fraction:06}".rstrip("0").rstrip(".") + " s")
+    return " ".join(parts)
+
+
+def _parts(seconds: int) -> list[str]:
     parts = []
     for size, unit in (*_STEPS, (1, "s")):
-        count, rest = divmod(rest, size)
+        count, seconds = divmod(seconds, size)
         if count:
             parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
+    return parts
 
 
 def size(kib: float) -> str:
@@ -37,3 +95,8 @@ def timestamp(when: float) -> str:
 def clock_time(when: float) -> str:
     """Seconds since the epoch as the local date and time that messages name."""
     return datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def zoned_time(when: float) -> str:
+    """The same with the name of its time zone: ``2026-01-31 08:30:00 CET``."""
+    return datetime.fromtimestamp(when).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

@@ -1,0 +1,50 @@
+"""``main-scheduler history``: the runs that have ended."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sched_runner import clock
+from sched_runner.commands.installation import OperatorError, environ, find
+from sched_runner.output.live import is_coloured
+from sched_runner.record import history, messages, run_record, store
+from sched_runner.record.run_record import Run
+from sched_runner.record.store import StateError
+
+HELP = "the runs that have ended, from the journal"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--since", default="", metavar="TIME", help="a date, or a time span: 7d, 12h")
+    parser.add_argument("--failed", action="store_true", help="only those that did not succeed")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print them. Raises OperatorError."""
+    from sched_runner.output import journal
+
+    try:
+        since = history.parse_since(arguments.since, clock.wall()) if arguments.since else 0.0
+    except ValueError as error:
+        raise OperatorError(str(error), 2) from None
+    reader = journal.open_reader()  # as root may, before root becomes the owner of the service
+    installation = find(arguments)
+    kept: list[Run] = []
+    try:
+        kept = store.load(installation.settings().state_dir).runs
+    except (OSError, StateError) as error:
+        print(f"main-scheduler: only the journal is used: {error}", file=sys.stderr)
+    told: Iterable[Mapping[str, Any]] = ()
+    if installation.is_service and reader is not None:
+        told = journal.read_records(reader, f"{installation.place.name}.service", messages.RUN_ENDINGS, since)
+    runs = history.runs(told, kept, since, failed=arguments.failed)
+    if arguments.json:
+        print(json.dumps([run_record.as_json(run) for run in runs], indent=1))
+    else:
+        print(history.text(runs, coloured=is_coloured(environ()), barred=os.isatty(1)))
+    return 0

@@ -1,0 +1,67 @@
+"""``main-scheduler run``: the scheduler, in the foreground."""
+
+import argparse
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sched_runner.commands.installation import MINIMAL, OperatorError
+from sched_runner.schedule.signals import Signals
+from sched_runner.settings import places
+from sched_runner.settings.places import Place
+from sched_runner.settings.source import Source
+
+HELP = "the scheduler, in the foreground: what the unit starts"
+_EX_TEMPFAIL = 75  # sysexits.h
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="fills in what the environment lacks")
+    parser.add_argument("--main", type=Path, metavar="FILE", help="the script if SCHED_MAIN names none")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Keep the schedule until a signal ends it. Raises SettingsError, OperatorError."""
+    signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
+    from sched_runner.output.live import live
+    from sched_runner.output.outputs import Outputs
+    from sched_runner.schedule.lean_import import no_plugins
+    from sched_runner.tell.monitoring import Monitoring
+
+    with no_plugins():
+        from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
+
+    environ = dict(os.environ)
+    place = _place(environ, arguments.main)
+    # What systemd would give is not known while the file hides it: for when the file no longer has it.
+    defaults = {**MINIMAL, "HOME": str(place.state_dir)} if "NOTIFY_SOCKET" in environ else {}
+    known = {name: value for name, value in defaults.items() if name in environ}
+    source = Source(environ, arguments.env_file, place, defaults=known)
+    reading = source.read()
+    outputs = Outputs(reading.settings.log_dir, lambda patience: live(environ, place.name, patience))
+    try:
+        Service(source, reading, outputs, signals, Monitoring(place.name), environ).run()
+    except AlreadyRunningError as error:
+        raise OperatorError(str(error), _EX_TEMPFAIL) from None
+    except StateDirectoryError as error:
+        raise OperatorError(str(error)) from None
+    except Exception:
+        logging.getLogger(__name__).exception("the scheduler ends on a fault of its own")
+        return 1
+    return 0
+
+
+def _place(environ: Mapping[str, str], main_file: Path | None) -> Place:
+    """By hand this directory; under systemd what the unit says (systemd.exec(5), LogsDirectory=)."""
+    place = places.here(Path.cwd())
+    if main_file is not None:
+        place = replace(place, main=main_file.absolute())
+    if logs := environ.get("LOGS_DIRECTORY"):
+        log_dir = Path(logs.split(":")[0])
+        place = replace(place, log_dir=log_dir, name=log_dir.name)
+    if state := environ.get("STATE_DIRECTORY"):
+        place = replace(place, state_dir=Path(state.split(":")[0]))
+    return place

@@ -1,0 +1,32 @@
+"""``main-scheduler status``: how it is going."""
+
+import argparse
+import json
+import sys
+
+from sched_runner.commands.installation import environ, find
+from sched_runner.output.live import is_coloured
+from sched_runner.record.status import Health
+from sched_runner.record.store import StateError
+
+HELP = "how it is going; exits 0 healthy, 1 something is wrong, 3 not running, 4 unknown"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print it. Raises OperatorError."""
+    installation = find(arguments)
+    name = installation.place.name
+    try:
+        status = installation.look()
+    except (OSError, StateError) as error:
+        print(f"{name}: unknown: {error}", file=sys.stderr)
+        if arguments.json:
+            print(json.dumps({"name": name, "health": "unknown", "fault": str(error)}, indent=1))
+        return Health.UNKNOWN
+    print(json.dumps(status.as_json(), indent=1) if arguments.json else status.text(coloured=is_coloured(environ())))
+    return status.health()

@@ -1,0 +1,109 @@
+"""The journal: lines of main.py in batches over two streams, the scheduler's own records with fields."""
+
+import logging
+import os
+import select
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from systemd import journal
+
+from sched_runner.output.capture import Piece, tagged
+from sched_runner.output.patient_stream import Patience, PatientStream
+from sched_runner.record import messages
+from sched_runner.troubles import Trouble
+
+_SOCKET = "/run/systemd/journal/socket"
+# How long a record waits for a full journal: the schedule must not wait with it.
+_RECORD_PATIENCE_MS = 500
+_PRIORITIES = {
+    messages.ALERT_LEVEL: journal.LOG_ALERT,
+    logging.CRITICAL: journal.LOG_CRIT,
+    logging.ERROR: journal.LOG_ERR,
+    logging.WARNING: journal.LOG_WARNING,
+    logging.INFO: journal.LOG_INFO,
+    logging.DEBUG: journal.LOG_DEBUG,
+}
+_CHANNEL_PRIORITIES = {"stdout": journal.LOG_INFO, "stderr": journal.LOG_NOTICE}
+
+
+class Journal(logging.Handler):
+    """Sends records and lines to the journal under ``identifier``."""
+
+    def __init__(self, identifier: str, patience: Patience) -> None:
+        super().__init__()
+        self._identifier = identifier
+        self._trouble = Trouble("the journal")
+        self._streams = {
+            channel: PatientStream(
+                "the journal", partial(_connect, identifier, priority), patience, given_up=self._has_given_up
+            )
+            for channel, priority in _CHANNEL_PRIORITIES.items()
+        }
+        self.troubles = [self._trouble, *(stream.trouble for stream in self._streams.values())]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record of the scheduler's own, with its fields (systemd.journal-fields(7))."""
+        if self._has_room() and self._send(record):
+            self._trouble.report("")
+        else:
+            self._trouble.report("nobody takes them; scheduler.log has them", lost=1)
+
+    def _send(self, record: logging.LogRecord) -> bool:
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        sent = {name: str(value) for name, value in fields.items() if value is not None}
+        priority = _PRIORITIES.get(record.levelno, journal.LOG_INFO)
+        try:
+            journal.send(self.format(record), PRIORITY=priority, SYSLOG_IDENTIFIER=self._identifier, **sent)
+        except OSError:
+            return False
+        return True
+
+    def take(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
+        """Write lines of main.py, as capture.Sink says."""
+        self._streams[channel].write(tagged(pieces, f"{channel} run {run} ".encode()))
+
+    def _has_given_up(self) -> bool:
+        return any(stream.trouble for stream in self._streams.values())
+
+    def _has_room(self) -> bool:
+        """Whether the journal takes a record now: journal.send would wait for ever."""
+        poller = select.poll()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+                probe.connect(_SOCKET)
+                poller.register(probe, select.POLLOUT)
+                return bool(poller.poll(0 if self._trouble else _RECORD_PATIENCE_MS))
+        except OSError:
+            return False
+
+
+def open_reader() -> journal.Reader | None:
+    """The journal as far as this user may see it, or None if there is none."""
+    try:
+        return journal.Reader()
+    except OSError:
+        return None
+
+
+def read_records(
+    reader: journal.Reader, unit: str, message_ids: Sequence[str], since: float
+) -> Iterator[Mapping[str, Any]]:
+    """The records with these MESSAGE_IDs that a unit has sent since a time in seconds of the epoch, oldest first."""
+    with reader:
+        reader.add_match(_SYSTEMD_UNIT=unit)
+        for message_id in message_ids:
+            reader.add_match(MESSAGE_ID=message_id)
+        reader.seek_realtime(since)
+        yield from reader
+
+
+def _connect(identifier: str, priority: int) -> int:
+    """A stream to the journal, as systemd-cat(1) has. Raises OSError."""
+    # No level prefix: a line of main.py that begins with <3> must not change its own priority.
+    with journal.stream(identifier, priority, level_prefix=False) as stream:
+        descriptor = os.dup(stream.fileno())
+    os.set_blocking(descriptor, False)
+    return descriptor

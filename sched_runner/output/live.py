@@ -1,0 +1,26 @@
+"""Live output: the journal if standard output is connected to it, else the terminal."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from sched_runner.output.outputs import Output
+from sched_runner.output.patient_stream import Patience
+
+
+def live(environ: Mapping[str, str], name: str, patience: Patience) -> Output:
+    """What takes the lines of the scheduler called ``name`` live (systemd.exec(5), JOURNAL_STREAM)."""
+    with suppress(OSError):
+        stat = os.fstat(1)
+        if environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}":
+            from sched_runner.output.journal import Journal
+
+            return Journal(name, patience)
+    from sched_runner.output.terminal import Terminal
+
+    return Terminal(1, patience, coloured=is_coloured(environ))
+
+
+def is_coloured(environ: Mapping[str, str]) -> bool:
+    """Whether standard output is a terminal on which colours are wanted (https://no-color.org)."""
+    return os.isatty(1) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -1,0 +1,55 @@
+"""Where everything goes: scheduler.log, scheduler.err, and live to the journal or the terminal."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from sched_runner.output.capture import Sink
+from sched_runner.output.patient_stream import Patience
+from sched_runner.output.rotating_file import LineFormatter, RotatingFile
+from sched_runner.record import messages
+from sched_runner.troubles import Trouble
+
+
+@runtime_checkable
+class Output(Sink, Protocol):
+    """A log handler that takes the lines of main.py too, and knows if it cannot."""
+
+    troubles: list[Trouble]
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a record of the scheduler's own."""
+
+
+class Outputs:
+    """The sinks of the lines of main.py, which are also the handlers of the scheduler's own records."""
+
+    def __init__(self, log_dir: Path, make_live: Callable[[Patience], Output]) -> None:
+        self._patience = Patience()
+        live = make_live(self._patience)
+        logfile = RotatingFile(log_dir / "scheduler.log")
+        logfile.setFormatter(LineFormatter())
+        errors = RotatingFile(log_dir / "scheduler.err")
+        errors.setFormatter(LineFormatter(with_tail=True))
+        errors.setLevel(logging.ERROR)
+        errors.append(b"")  # there from the start, for who follows it
+        self.sinks: list[Sink] = [logfile, live]
+        self._outputs: list[Output] = [logfile, errors, live]
+
+    def attach(self) -> None:
+        """From now on every record of this process goes here."""
+        root = logging.getLogger()
+        root.handlers[:] = [output for output in self._outputs if isinstance(output, logging.Handler)]
+        root.setLevel(logging.INFO)
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a skipped run is told in our words
+
+    def wait_until(self, deadline: float) -> None:
+        """Wait for slow readers until a time-out or a stop, a time of the monotonic clock, and little longer."""
+        self._patience.end_at(deadline)
+
+    def tell(self) -> None:
+        """Log what the sinks noticed about themselves: a handler that logged would wait for the others' locks."""
+        for output in self._outputs:
+            for trouble in output.troubles:
+                trouble.tell(messages.fields(messages.LINES_LOST))

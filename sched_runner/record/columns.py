@@ -1,0 +1,87 @@
+"""How records are read back from files and the journal, where anybody may have put anything: strictly."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Parse = Callable[[Any], Any]
+
+_LATEST = 253_370_764_800.0  # the year 9999, in seconds since the epoch: later ones have no date
+_LONGEST = 36525 * 86400.0 * 2
+
+
+def column(parse: Parse, default: Any, **metadata: Any) -> Any:
+    """A field of a record: ``parse`` gives its value back from JSON, or raises ValueError."""
+    if callable(default):
+        return field(default_factory=default, metadata={"parse": parse, **metadata})
+    return field(default=default, metadata={"parse": parse, **metadata})
+
+
+def read(record_type: type[T], values: Any) -> T:
+    """The record in a JSON object; names that it does not know are skipped. Raises ValueError."""
+    if not isinstance(values, Mapping):
+        raise ValueError("not a JSON object")
+    known = {f.name: f.metadata["parse"] for f in fields(record_type)}  # type: ignore[arg-type]
+    found = {}
+    for name in known.keys() & values.keys():
+        try:
+            found[name] = known[name](values[name])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return record_type(**found)
+
+
+def integer(value: Any) -> int:
+    """A whole number from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+        raise ValueError("not a whole number")
+    return value
+
+
+def moment(value: Any) -> float:
+    """Seconds since the epoch, or since boot."""
+    return _number(value, 0.0, _LATEST)
+
+
+def length(value: Any) -> float:
+    """A length of time in seconds."""
+    return _number(value, 0.0, _LONGEST)
+
+
+def _number(value: Any, least: float, most: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not least <= value <= most:
+        raise ValueError("not a number in its range")
+    return float(value)
+
+
+def text(value: Any) -> str:
+    """A text of at most 64 KiB."""
+    if not isinstance(value, str) or len(value) > 65536:
+        raise ValueError("not a text")
+    return value
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
+def optional(parse: Parse) -> Parse:
+    """The same, or nothing."""
+    return lambda value: None if value is None else parse(value)
+
+
+def list_of(parse: Parse, longest: int) -> Parse:
+    """A list, of which the last ``longest`` are kept."""
+
+    def parsed(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise ValueError("not a list")
+        return [parse(item) for item in value[-longest:]]
+
+    return parsed

@@ -1,0 +1,72 @@
+"""What an ending means: pure functions from a wait status to an outcome, and from that to an exit status."""
+
+import os
+import signal
+from enum import Enum
+
+
+class Outcome(Enum):
+    """The six ways in which a run can end."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    NOT_STARTED = "not started"
+    INTERRUPTED = "interrupted"
+
+
+FAILURES = frozenset({Outcome.FAILED, Outcome.KILLED, Outcome.TIMED_OUT, Outcome.NOT_STARTED})
+
+# Exit statuses of a shell (POSIX 2.8.2), and of timeout(1) for 124.
+_EXIT_TIMED_OUT = 124
+_EXIT_NOT_STARTED = 127
+_EXIT_SIGNAL = 128
+
+
+def classify(wait_status: int | None, *, timed_out: bool, interrupted: bool) -> Outcome:
+    """The outcome of a run that was started; ``wait_status`` is None if main.py could not be ended."""
+    if timed_out:
+        return Outcome.TIMED_OUT
+    if interrupted:
+        return Outcome.INTERRUPTED
+    if wait_status is None or os.WIFSIGNALED(wait_status):
+        return Outcome.KILLED
+    return Outcome.FAILED if os.WEXITSTATUS(wait_status) else Outcome.SUCCEEDED
+
+
+def decode(wait_status: int | None) -> tuple[int | None, int | None]:
+    """Exit status and signal number, of which one or both are None."""
+    if wait_status is None:
+        return None, None
+    if os.WIFSIGNALED(wait_status):
+        return None, os.WTERMSIG(wait_status)
+    return os.WEXITSTATUS(wait_status), None
+
+
+def exit_status(outcome: Outcome | None, status: int | None, signal_number: int | None) -> int:
+    """The exit status with which ``main-scheduler once`` reports a run that ended so."""
+    if outcome is Outcome.TIMED_OUT:
+        return _EXIT_TIMED_OUT
+    if outcome is Outcome.NOT_STARTED:
+        return _EXIT_NOT_STARTED
+    if outcome is Outcome.INTERRUPTED:
+        return _EXIT_SIGNAL + signal.SIGINT
+    if signal_number is not None:
+        return _EXIT_SIGNAL + signal_number
+    return 0 if outcome is Outcome.SUCCEEDED else status or 1
+
+
+def signal_name(number: int) -> str:
+    """``SIGTERM`` for 15; a number without a name stays a number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def signal_number(name: str) -> int:
+    """The inverse of ``signal_name``. Raises ValueError."""
+    if name in signal.Signals.__members__:
+        return signal.Signals[name].value
+    return int(name.removeprefix("signal "))

@@ -1,0 +1,151 @@
+"""The record of a run: one type, and one table of its fields."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sched_runner import clock
+from sched_runner.record import columns
+from sched_runner.record.columns import column
+from sched_runner.record.outcome import Outcome, exit_status, signal_name, signal_number
+
+_SIGNALS = 256
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signal(value: Any) -> int:
+    if columns.integer(value) >= _SIGNALS:
+        raise ValueError("no signal")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is going or has ended.
+
+    ``started`` and ``ended`` are in seconds since the epoch; ``started_boottime`` is ``started`` on the boot clock, on
+    which ``duration`` (in seconds) is counted; both ends are None as long as the run is going. ``cpu`` is in seconds,
+    ``peak_kib`` the peak resident memory of the largest process of the run in KiB (getrusage(2)). ``reason`` is the
+    line that names the error.
+
+    This is the table: a field's name stands in state.json, in last_failure.json and in --json; ``journal`` names its
+    field in the journal, ``write`` and ``restore`` say how it stands there; ``metric`` is its name and its explanation
+    for Prometheus, in the unit ``metric_unit``.
+    """
+
+    number: int = column(columns.integer, 0, journal="RUN", restore=int)
+    outcome: Outcome | None = column(
+        columns.optional(Outcome), None, journal="OUTCOME", write=lambda o: o.value, restore=str
+    )
+    started: float = column(columns.moment, 0.0, journal="STARTED", write=_seconds, restore=float)
+    started_boottime: float | None = column(columns.optional(columns.moment), None)
+    ended: float | None = column(columns.optional(columns.moment), None)
+    duration: float | None = column(
+        columns.optional(columns.length),
+        None,
+        journal="DURATION_SEC",
+        write=_seconds,
+        restore=float,
+        metric=("last_run_duration_seconds", "How long the last run took."),
+    )
+    exit_status: int | None = column(columns.optional(columns.integer), None, journal="EXIT_STATUS", restore=int)
+    signal: int | None = column(
+        columns.optional(_signal), None, journal="SIGNAL", write=signal_name, restore=signal_number
+    )
+    cpu: float = column(
+        columns.length,
+        0.0,
+        journal="CPU_SEC",
+        write=_seconds,
+        restore=float,
+        metric=("last_run_cpu_seconds", "CPU time of the last run."),
+    )
+    peak_kib: int = column(
+        columns.integer,
+        0,
+        journal="PEAK_MEMORY_KIB",
+        restore=int,
+        metric=("last_run_peak_memory_bytes", "Peak resident memory of the largest process of the last run."),
+        metric_unit=1024,
+    )
+    reason: str = column(columns.text, "", journal="REASON", write=lambda reason: reason or None, restore=str)
+
+    def going_for(self, now: float, boottime: float | None) -> float:
+        """For how many seconds it has been going; by the boot clock if that is the same, for nobody can set it."""
+        if boottime is None or self.started_boottime is None:
+            return max(0.0, now - self.started)
+        return max(0.0, boottime - self.started_boottime)
+
+    def end(self, outcome: Outcome, at: float | None = None, **details: Any) -> "Run":
+        """The same run, which ended just now, or ``at`` that time of the boot clock."""
+        since = clock.boottime() - at if at is not None else 0.0
+        began = self.started_boottime or 0.0
+        duration = max(0.0, clock.boottime() - since - began) if began else 0.0
+        return replace(self, outcome=outcome, ended=max(0.0, clock.wall() - since), duration=duration, **details)
+
+    def command_exit_status(self) -> int:
+        """The exit status of ``main-scheduler once``."""
+        return exit_status(self.outcome, self.exit_status, self.signal)
+
+
+def begin(number: int) -> Run:
+    """The record of a run that begins now."""
+    return Run(number, started=clock.wall(), started_boottime=clock.boottime())
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """The run for state.json, for last_failure.json and for --json."""
+    values = {f.name: getattr(run, f.name) for f in fields(run)}
+    return values | {"outcome": run.outcome.value if run.outcome else None}
+
+
+def from_json(values: Any) -> Run:
+    """The inverse; unknown names are skipped. Raises ValueError."""
+    return columns.read(Run, values)
+
+
+def ended_from_json(values: Any) -> Run:
+    """The inverse, for a run that has ended. Raises ValueError."""
+    run = from_json(values)
+    if run.outcome is None:
+        raise ValueError("a run without an outcome")
+    return run if run.duration is not None else replace(run, duration=0.0)
+
+
+def journal_fields(run: Run) -> dict[str, object]:
+    """The run as fields of a record of the journal."""
+    values = ((f, getattr(run, f.name)) for f in fields(run) if "journal" in f.metadata)
+    return {f.metadata["journal"]: _written(f.metadata, value) for f, value in values}
+
+
+def _written(metadata: Mapping[str, Any], value: Any) -> object:
+    write: Callable[[Any], object] = metadata.get("write", lambda plain: plain)
+    return None if value is None else write(value)
+
+
+def from_journal(record: Mapping[str, Any]) -> Run:
+    """The run of which a record of the journal tells. Raises ValueError."""
+    values = {}
+    for f in fields(Run):
+        text = record.get(f.metadata.get("journal", ""))
+        if text is not None:
+            if not isinstance(text, str):
+                raise ValueError(f"{f.name}: not one text")
+            values[f.name] = f.metadata["restore"](text)
+    return ended_from_json(values)
+
+
+def metrics(run: Run) -> list[tuple[str, str, float | None]]:
+    """Name, explanation and value of each metric of the last run."""
+    return [
+        (*f.metadata["metric"], _scaled(getattr(run, f.name), f.metadata.get("metric_unit", 1)))
+        for f in fields(run)
+        if "metric" in f.metadata
+    ]
+
+
+def _scaled(value: float | None, unit: int) -> float | None:
+    return None if value is None else value * unit

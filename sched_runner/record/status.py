@@ -1,0 +1,165 @@
+"""What is known of a scheduler from outside: what ``main-scheduler status`` prints, and the one line for systemd."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from sched_runner import clock, words
+from sched_runner.record import messages, run_record
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import State
+from sched_runner.words import DIM, GREEN, RED, painted
+
+# How long after interval and time-out a success may still be on its way, in seconds.
+_SLACK = 60.0
+_SHOWN_RUNS = 12
+_MARKS = {Outcome.SUCCEEDED: ("✓", GREEN), Outcome.INTERRUPTED: ("–", DIM)}
+_FAILED_MARK = ("✗", RED)
+
+
+class Health(IntEnum):
+    """The exit statuses of ``main-scheduler status`` (LSB's, but for 1)."""
+
+    HEALTHY = 0
+    WRONG = 1
+    NOT_RUNNING = 3
+    UNKNOWN = 4
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of a scheduler; ``pid`` is None if none is running, 0 if it cannot be seen.
+
+    ``now`` is in seconds since the epoch, ``boottime`` in seconds of the boot clock of the boot ``boot_id``.
+    """
+
+    name: str
+    pid: int | None
+    state: State
+    now: float
+    boottime: float
+    boot_id: str
+
+    def fault(self) -> str:
+        """What is wrong, in words; empty if all is well."""
+        state = self.state
+        if state.failures_in_a_row:
+            outcomes = (run.outcome for run in reversed(state.runs) if run.outcome is not Outcome.INTERRUPTED)
+            last = next(outcomes, Outcome.FAILED)
+            return f"the last run {messages.was(last)}, {words.count(state.failures_in_a_row, 'failure')} in a row"
+        return self.stale() if self.pid is not None else ""
+
+    def stale(self) -> str:
+        """In words, if the last success is older than it should be, whether a scheduler runs or not."""
+        state, now, since = self.state, self.boottime, self.state.fresh_boottime
+        if state.boot_id != self.boot_id or since is None:  # nothing but the wall clock knows
+            now, since = self.now, state.last_success or state.started
+            if self.pid is not None and state.started is not None and since is not None:
+                since = max(since, state.started)  # in a container the sandbox may show another boot than a shell
+        if since is None:
+            return "it was never started"
+        allowed = (state.gap or 0.0) + (state.timeout or 0.0) + _SLACK
+        return f"no success for {words.duration(now - since)}" if now - since > allowed else ""
+
+    def where(self) -> str:
+        """Which process it is, or on which host."""
+        if self.pid:
+            return f"process {self.pid}"
+        return "where it cannot be seen" if self.state.is_of_this_host() else f"on {words.printable(self.state.host)}"
+
+    def health(self) -> Health:
+        """The exit status."""
+        if self.pid is None:
+            return Health.NOT_RUNNING
+        return Health.WRONG if self.fault() else Health.HEALTHY
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``; times are in seconds since the epoch."""
+        state, is_up = self.state, self.pid is not None
+        return {
+            "name": self.name,
+            "health": self.health().name.lower().replace("_", " "),
+            "fault": self.fault() or None,
+            "up": is_up,
+            "pid": self.pid or None,
+            "host": state.host,
+            "environment": state.environment,
+            "every": state.every,
+            "started": state.started,
+            "running": run_record.as_json(state.running) if is_up and state.running else None,
+            "last_success": state.last_success,
+            "next_due": state.next_due if is_up else None,
+            "failures_in_a_row": state.failures_in_a_row,
+            "skipped": state.skipped,
+            "runs": [run_record.as_json(run) for run in state.runs],
+        }
+
+    def text(self, *, coloured: bool) -> str:
+        """For a person."""
+        fault = self.fault()
+        lines = [f"{self.name}: {self._up()}"]
+        if fault:
+            lines.append("  " + painted(f"wrong: {fault}", RED, coloured=coloured))
+        if self.state.every:
+            every, environment = words.printable(self.state.every), words.printable(self.state.environment)
+            lines.append(f"  schedule      {every}, SCHED_ENV={environment}")
+        lines.append(f"  last success  {self._ago(self.state.last_success)}")
+        if self.pid is not None and self.state.next_due is not None:
+            lines.append(f"  next run      {words.zoned_time(self.state.next_due)}")
+        return "\n".join(lines + self._bar(coloured=coloured))
+
+    def _up(self) -> str:
+        if self.pid is None:
+            return "not running"
+        if running := self.state.running:
+            boottime = self.boottime if self.state.boot_id == self.boot_id else None
+            going = words.duration(running.going_for(self.now, boottime))
+            return f"up ({self.where()}), run {running.number} is going for {going}"
+        return f"up ({self.where()}), waiting for the next run"
+
+    def _ago(self, when: float | None) -> str:
+        if when is None:
+            return "never"
+        return f"{words.zoned_time(when)}, {words.duration(max(0.0, self.now - when))} ago"
+
+    def _bar(self, *, coloured: bool) -> list[str]:
+        runs = self.state.runs[-_SHOWN_RUNS:]
+        if not runs:
+            return ["  no run has ended yet"]
+        took = [words.duration(run.duration or 0.0).replace(" ", "") for run in runs]
+        marks = [mark(run, len(text), coloured=coloured) for run, text in zip(runs, took, strict=True)]
+        last = runs[-1]
+        return [
+            f"  last runs     {' '.join(marks)}",
+            f"                {' '.join(took)}",
+            f"  last run      {last.number} {messages.was(last.outcome)}, begun {words.zoned_time(last.started)}",
+        ]
+
+
+def of(name: str, pid: int | None, state: State) -> Status:
+    """The status as it is now."""
+    return Status(name, pid, state, clock.wall(), clock.boottime(), clock.boot_id())
+
+
+def one_line(state: State, now: float) -> str:
+    """STATUS= for systemd: the truth in one line."""
+    parts = []
+    if state.running:
+        parts.append(f"run {state.running.number} is going since {words.clock_time(state.running.started)}")
+    if state.runs:
+        last = state.runs[-1]
+        parts.append(f"last run {last.number} {messages.was(last.outcome)}")
+    if state.last_success is not None:
+        parts.append(f"last success {words.clock_time(state.last_success)}")
+    if state.next_due is not None:
+        parts.append(f"next run {words.clock_time(state.next_due)}")
+    if state.failures_in_a_row:
+        parts.append(f"{words.count(state.failures_in_a_row, 'failure')} in a row")
+    return "; ".join(parts) or f"started {words.clock_time(now)}"
+
+
+def mark(run: Run, width: int, *, coloured: bool) -> str:
+    """One character for the outcome of a run, in the middle of so many."""
+    character, colour = _MARKS.get(run.outcome or Outcome.FAILED, _FAILED_MARK)
+    return painted(character.center(width), colour, coloured=coloured)

@@ -1,0 +1,251 @@
+"""The files of the state directory: their one reader and their one writer, and the state.
+
+main.py has the same user and can put anything there: what is read is a regular file of a bounded size, opened without
+following links and without waiting; what is written is a new file that is renamed.
+"""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sched_runner.record import state as states
+from sched_runner.record.lock import LockFile
+from sched_runner.record.state import State
+from sched_runner.troubles import Trouble, fault_of
+
+log = logging.getLogger(__name__)
+
+STATE, MARKER, FAILURE, TOLD = "state.json", "last_success.txt", "last_failure.json", "last_alert.json"
+_MODE = 0o640
+_LARGEST = 1024 * 1024  # bytes
+_ASIDES = 9
+_NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
+
+T = TypeVar("T")
+
+
+class StateError(Exception):
+    """state.json is not what this program wrote."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if it is something else."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path} is not a regular file")
+        data = file.read(_LARGEST + 1) or b""
+    if len(data) > _LARGEST:
+        raise ValueError(f"{path} is larger than 1 MiB")
+    return data.decode()
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in such a file. Raises OSError and ValueError."""
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in such a file; empty if it is missing or faulty."""
+    with contextlib.suppress(OSError, ValueError):
+        values = read_json(path)
+        return values if isinstance(values, dict) else {}
+    return {}
+
+
+def write_atomic(path: Path, text: str, *, durable: bool = True, mode: int = _MODE) -> None:
+    """Replace the file: a reader sees the old text or the new, ``durable``: also after a power cut. Raises OSError."""
+    new, descriptor = _open_new(path, mode)
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+    if durable:
+        sync(path.parent)
+
+
+def _open_new(path: Path, mode: int) -> tuple[Path, int]:
+    """A new file beside the path; what somebody left in its place, a FIFO for instance, is not opened."""
+    new = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.suppress(FileExistsError):
+        return new, os.open(new, flags, mode)
+    try:
+        new.unlink()
+    except IsADirectoryError:
+        new = path.with_name(f".{path.name}.{os.urandom(4).hex()}.new")
+    return new, os.open(new, flags, mode)
+
+
+def sync(path: Path) -> None:
+    """Make a file or a directory durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(path: Path) -> Path:
+    """Keep what is there under another name, so that a new file can be begun. Raises OSError."""
+    names = [path.with_name(f"{path.name}.faulty"), *(path.with_name(f"{path.name}.faulty{n}") for n in range(_ASIDES))]
+    for aside in names[:-1]:
+        with contextlib.suppress(IsADirectoryError, NotADirectoryError, FileExistsError):
+            os.replace(path, aside)
+            return aside
+    os.replace(path, names[-1])
+    return names[-1]
+
+
+def load(directory: Path) -> State:
+    """The state in a directory; a new one if there is no file. Raises OSError, and StateError for a faulty file."""
+    path = directory / STATE
+    try:
+        return states.from_json(read_json(path))
+    except FileNotFoundError:
+        return State()
+    except ValueError as error:
+        raise StateError(f"{path} is faulty: {error}") from None
+    except OSError as error:
+        if error.errno in _NOT_REGULAR:
+            raise StateError(f"{path} is not a regular file") from None
+        raise
+
+
+def open_lock(directory: Path) -> LockFile:
+    """The lock file of a state directory; what else stands in its place is set aside. Raises OSError."""
+    try:
+        return LockFile(directory)
+    except OSError as error:
+        if error.errno not in (*_NOT_REGULAR, 0):
+            raise
+    log.warning("%s is no regular file; it is kept as %s", directory / "lock", set_aside(directory / "lock"))
+    return LockFile(directory)
+
+
+class Store:
+    """The state of one directory, in memory and in state.json, and the files beside it."""
+
+    def __init__(self, directory: Path, lock: LockFile) -> None:
+        self.state = State()
+        self._directory = directory
+        self._lock = lock
+        self._threads = threading.Lock()
+        self._version: tuple[int, ...] = ()
+        self._troubles: dict[str, Trouble] = {}
+
+    def update(self, change: Callable[[State], T], *, durable: bool = True) -> T:
+        """Change the state, here and in state.json, and give what ``change`` gives.
+
+        If the file cannot be written, the change holds here, and somebody is told.
+        """
+        with self._exclusive():
+            self._refresh()
+            state = self.state.copy()
+            result = change(state)
+            self.state = state
+            self._report(STATE, lambda: self._save(durable=durable))
+        return result
+
+    def refresh(self) -> bool:
+        """Take over what another process, such as ``main-scheduler once``, has written; whether there was something.
+
+        A file that has vanished, or that is faulty, is written anew.
+        """
+        if self._read_version() == self._version and self._lock.is_in_place():
+            return False
+        with self._exclusive():
+            is_new = self._refresh()
+            if not is_new and self._version and self._read_version() != self._version:
+                self._report(STATE, lambda: self._save(durable=False))
+        return is_new
+
+    def sync(self) -> None:
+        """Make durable what was saved without being so."""
+        self._report(STATE, lambda: sync(self._directory / STATE))
+        self._report(STATE, lambda: sync(self._directory))
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file beside the state, atomically and durably; if that fails, somebody is told."""
+        self._report(name, lambda: write_atomic(self._directory / name, text))
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        """The same for JSON."""
+        self.write(name, json.dumps(values, indent=1) + "\n")
+
+    def read_object(self, name: str) -> dict[str, Any]:
+        """A JSON object beside the state; empty if it is missing or faulty."""
+        return read_object(self._directory / name)
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One load, change and save at a time, across processes and threads, which locks of fcntl(2) do not part."""
+        with self._threads:
+            self._troubles.setdefault("lock", Trouble(str(self._directory / "lock"), "made anew")).report(
+                fault_of(self._lock.restore)
+            )
+            with self._lock.update():
+                yield
+        for trouble in self._troubles.values():
+            trouble.tell()
+
+    def _refresh(self) -> bool:
+        """Whether state.json was another's; while it cannot be written or is not good, what is here counts."""
+        version = self._read_version()
+        if not version or version == self._version or self._troubles.get(STATE):
+            return False
+        try:
+            found = load(self._directory)
+        except OSError as error:
+            log.warning("%s cannot be read, the schedule goes on: %s", self._directory / STATE, error.strerror)
+            return False
+        except StateError as error:
+            self._set_aside(error)
+            return False
+        found.number = max(found.number, self.state.number)  # no number is given twice
+        self.state, self._version = found, version
+        return True
+
+    def _set_aside(self, error: StateError) -> None:
+        try:
+            log.warning("%s; what is faulty is kept as %s", error, set_aside(self._directory / STATE))
+        except OSError as fault:
+            log.warning("%s; it cannot be set aside: %s", error, fault)
+
+    def _save(self, *, durable: bool) -> None:
+        write_atomic(self._directory / STATE, json.dumps(states.as_json(self.state), indent=1) + "\n", durable=durable)
+        self._version = self._read_version()
+
+    def _read_version(self) -> tuple[int, ...]:
+        """Another one whenever the file was written; empty if there is none."""
+        with contextlib.suppress(OSError):
+            found = os.lstat(self._directory / STATE)
+            return found.st_ino, found.st_mtime_ns, found.st_size
+        return ()
+
+    def _report(self, name: str, attempt: Callable[[], object]) -> None:
+        trouble = self._troubles.setdefault(name, Trouble(name))
+        fault = fault_of(attempt)
+        if fault and os.path.isdir(self._directory / name):  # a rename cannot take the place of a directory
+            with contextlib.suppress(OSError):
+                set_aside(self._directory / name)
+            fault = fault_of(attempt)
+        trouble.report(fault)

@@ -1,0 +1,1 @@
+"""One run of main.py: started, limited in time, ended, swept."""

@@ -1,0 +1,90 @@
+"""The command line and the environment of main.py, and everything that keeps it from being executed."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sched_runner.settings.table import Settings
+
+_FIRST_LINE = 256  # bytes; the kernel reads as many (binfmt_script)
+_ELF = b"\x7fELF"
+
+# What belongs to the scheduler alone (sd_notify(3), sd_listen_fds(3), systemd.exec(5)).
+_NOT_FOR_MAIN = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+    "MAINPID",
+)
+
+
+def environment(inherited: Mapping[str, str], settings: Settings, number: int) -> dict[str, str]:
+    """What main.py gets for an environment."""
+    env = {name: value for name, value in inherited.items() if name not in _NOT_FOR_MAIN}
+    env.setdefault("PYTHONUNBUFFERED", "1")  # or what it printed before a KILL is lost
+    return env | {"SCHED_RUN": str(number), "SCHED_ENV": settings.environment}
+
+
+def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """The command line of main.py. Raises OSError, naming script or interpreter, if it cannot be executed."""
+    main = settings.main
+    with open(os.open(main, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        begin = file.read(_FIRST_LINE) or b""
+    path = environ.get("PATH", os.defpath)
+    if settings.python:
+        return [_interpreter(settings.python, path), str(main), *settings.args]
+    if os.access(main, os.X_OK):
+        if begin.startswith(b"#!"):
+            _check_first_line(main, begin, path)
+        if begin.startswith((b"#!", _ELF)):
+            return [str(main), *settings.args]
+    elif begin.startswith(b"#!") and (others := _named(begin)) and not _is_python(others):
+        raise OSError(f"{main} names {others[-1]} in its first line, but is not executable: chmod +x {main}")
+    return [sys.executable, str(main), *settings.args]
+
+
+def _interpreter(name: str, path: str) -> str:
+    found = shutil.which(name, path=path)
+    if found is None:
+        why = f"is not in PATH={path}"
+        if "/" in name:
+            os.stat(name)  # says why, if it cannot be seen
+            why = "is a directory" if os.path.isdir(name) else "may not be executed"
+        hint = "; SCHED_PYTHON takes no options" if " " in name else ""
+        raise OSError(f"the interpreter {name} {why}{hint}")
+    return found
+
+
+def _named(begin: bytes) -> list[str]:
+    """The words of a first line such as ``#!/usr/bin/env python3``, but for ``#!``."""
+    return os.fsdecode(begin[2:].split(b"\n")[0]).split()
+
+
+def _is_python(named: list[str]) -> bool:
+    return any(os.path.basename(word).startswith("python") for word in named)
+
+
+def _check_first_line(main: Path, begin: bytes, path: str) -> None:
+    """The kernel says "No such file" of the script if the interpreter in its first line is not there."""
+    named = _named(begin)
+    if begin.split(b"\n")[0].endswith(b"\r"):
+        raise OSError(f"{main} has the line ends of Windows, also in its first line: sed -i 's/\\r$//' {main}")
+    if not named or not os.path.exists(named[0]):
+        raise OSError(f"{main} names {named[0] if named else 'nothing'} in its first line, which is not there")
+    by_env = os.path.basename(named[0]) == "env" and len(named) > 1 and not named[1].startswith("-")
+    if by_env and "=" not in named[1] and shutil.which(named[1], path=path) is None:
+        raise OSError(f"{main} names {named[1]} in its first line, which is not in PATH={path}")
+
+
+def reason(error: BaseException) -> str:
+    """Why main.py cannot be executed."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

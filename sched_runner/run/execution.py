@@ -1,0 +1,240 @@
+"""One execution of main.py: start, wait, time out, end; gives the record of the run."""
+
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from sched_runner import clock
+from sched_runner.output.capture import Capture
+from sched_runner.record.outcome import Outcome, classify, decode
+from sched_runner.record.run_record import Run
+from sched_runner.run import launcher
+from sched_runner.run.command import command, reason
+from sched_runner.run.sweeper import Sweeper, describe, reap
+from sched_runner.settings.table import Settings
+
+# What main.py has left may end by itself for so long, and then for as long after a TERM. In seconds.
+_LINGER = 1.0
+# Given up if a KILL has not ended main.py after this time.
+_KILL_LASTS = 5.0
+_LOOK_AGAIN = 0.01
+_LONGEST_WAIT = 86400.0
+
+
+class NotStartedError(Exception):
+    """main.py cannot be executed; says why."""
+
+
+class Leftovers(NamedTuple):
+    """What had to be signalled when main.py had ended, and what could not be ended: pids with descriptions."""
+
+    ended: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
+
+
+class _Phase(Enum):
+    RUNNING = "main.py runs"
+    LINGERING = "main.py has ended, what it left may end too"
+    ENDING = "TERM was sent"
+    KILLING = "KILL was sent"
+    GIVEN_UP = "main.py cannot be killed"
+
+
+class Execution:
+    """One execution of main.py, ended early when the descriptor ``stop`` becomes readable."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        capture: Capture,
+        sweeper: Sweeper,
+        *,
+        stop: int,
+        popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pid = 0
+        self.deadline = math.inf
+        self.leftovers = Leftovers()
+        self._settings = settings
+        self._environ = environ
+        self._capture = capture
+        self._sweeper = sweeper
+        self._stop = stop
+        self._popen = popen
+        self._clock = clock
+        self._poller = select.poll()
+        self._pidfd = self._fault = -1
+        self._phase = _Phase.RUNNING
+        self._interrupted = self._timed_out = self._ended = False
+        self._line: list[str] = []
+        self._exec_error = ""
+        self._signalled: dict[int, str] = {}
+        self._ended_at = 0.0
+        self._wait_status: int | None = None
+        self._usage: Any = None
+
+    def start(self) -> None:
+        """Start main.py; ``deadline`` is its time-out then. Raises NotStartedError."""
+        self._sweeper.begin()
+        try:
+            self._start()
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._sweeper.sweep()
+            self._capture.close()
+            raise NotStartedError(reason(error)) from None
+        self.deadline = self._clock() + self._settings.timeout
+
+    def wait(self, run: Run) -> Run:
+        """Wait for the end of what was started; gives the record of the run with its end.
+
+        Nothing of the run is left afterwards but what could not be killed.
+        """
+        self._watch()
+        self._sweep()
+        self._close()
+        self._capture.drain()
+        if self._exec_error:
+            return run.end(Outcome.NOT_STARTED, self._ended_at, reason=self._exec_error)
+        exit_status, signal_number = decode(self._wait_status)
+        return run.end(
+            classify(self._wait_status, timed_out=self._timed_out, interrupted=self._interrupted),
+            self._ended_at,
+            exit_status=exit_status,
+            signal=signal_number,
+            cpu=self._usage.ru_utime + self._usage.ru_stime if self._usage else 0.0,
+            peak_kib=self._usage.ru_maxrss if self._usage else 0,
+        )
+
+    def abort(self) -> None:
+        """End everything at once: something here has failed, and nobody watches main.py any more."""
+        if not self._ended:
+            os.kill(self.pid, signal.SIGKILL)
+        self._sweep()
+        self._close()
+        self._capture.close()
+
+    def _start(self) -> None:
+        """Start the launcher. Raises OSError and whatever else keeps a process from starting."""
+        self._line = command(self._settings, self._environ)
+        writers: list[int] = []
+        try:
+            writers += [self._capture.open("stdout")]
+            writers += [self._capture.open("stderr")]
+            self._fault, fault = os.pipe2(os.O_CLOEXEC)
+            writers.append(fault)
+            child = self._popen(
+                [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(fault), *self._line],
+                stdin=subprocess.DEVNULL,
+                stdout=writers[0],
+                stderr=writers[1],
+                pass_fds=[fault],
+                cwd=self._settings.main.parent,
+                env=self._environ,
+                start_new_session=True,
+            )
+        finally:
+            for writer in writers:
+                os.close(writer)
+        self.pid = child.pid
+        child.returncode = 0  # so that Popen does not wait for it: wait4 is ours
+        self._pidfd = os.pidfd_open(child.pid)
+
+    def _watch(self) -> None:
+        """Read and wait until nothing of the run is left, or main.py had to be given up."""
+        for descriptor in (self._pidfd, self._fault, self._stop, *self._capture.descriptors()):
+            self._poller.register(descriptor, select.POLLIN)
+        while not self._is_over():
+            for descriptor, _ in self._poller.poll(math.ceil(self._wait_ms())):
+                self._notice(descriptor)
+            if self._clock() >= self.deadline:
+                self._escalate()
+        self._ended_at = self._ended_at or clock.boottime()
+
+    def _notice(self, descriptor: int) -> None:
+        if descriptor == self._pidfd:
+            self._poller.unregister(descriptor)
+            self._collect()
+        elif descriptor == self._fault:
+            self._poller.unregister(descriptor)
+            self._read_fault()
+        elif descriptor == self._stop:
+            self._poller.unregister(descriptor)
+            self._interrupted = self._phase is _Phase.RUNNING
+            if self._phase in (_Phase.RUNNING, _Phase.LINGERING):
+                self._escalate()
+        else:
+            self._capture.read(descriptor)
+            if descriptor not in self._capture.descriptors():
+                self._poller.unregister(descriptor)
+
+    def _is_over(self) -> bool:
+        if self._ended:
+            reap()
+            return self._phase is _Phase.KILLING or not self._sweeper.left()
+        return self._phase is _Phase.GIVEN_UP
+
+    def _wait_ms(self) -> float:
+        waits = [self.deadline - self._clock(), _LONGEST_WAIT]
+        if (partial := self._capture.flush_partial()) is not None:
+            waits.append(partial)
+        if self._ended:
+            waits.append(_LOOK_AGAIN)
+        return max(0.0, min(waits)) * 1000
+
+    def _escalate(self) -> None:
+        """Go on to the next phase: the time of this one is over, or the scheduler is being stopped."""
+        if self._phase is _Phase.RUNNING:
+            self._timed_out = not self._interrupted
+            self._terminate(self._settings.stop_grace)
+        elif self._phase is _Phase.LINGERING:
+            self._signalled = {process.pid: describe(process) for process in self._sweeper.left()}
+            self._terminate(_LINGER)
+        elif self._phase is _Phase.ENDING:
+            self._go_on(_Phase.KILLING, _KILL_LASTS)
+            self._signal(signal.SIGKILL)
+        else:
+            self._go_on(_Phase.GIVEN_UP, 0.0)
+
+    def _terminate(self, lasts: float) -> None:
+        self._go_on(_Phase.ENDING, lasts)
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a stopped process gets its TERM only then
+
+    def _go_on(self, phase: _Phase, lasts: float) -> None:
+        self._phase, self.deadline = phase, self._clock() + lasts
+
+    def _signal(self, number: int) -> None:
+        """To main.py too where the kernel does not list children (CONFIG_PROC_CHILDREN)."""
+        signalled = self._sweeper.signal(number)
+        if not self._ended and self.pid not in {process.pid for process in signalled}:
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def _collect(self) -> None:
+        """Take the wait status and the resource use of main.py, which has ended."""
+        _, self._wait_status, self._usage = os.wait4(self.pid, 0)
+        self._ended, self._ended_at = True, clock.boottime()
+        if self._phase is _Phase.RUNNING:
+            self._go_on(_Phase.LINGERING, _LINGER)
+
+    def _read_fault(self) -> None:
+        """The launcher tells the number of the error of its exec; the end of the pipe means that there was none."""
+        if error := os.read(self._fault, 16):
+            self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
+
+    def _close(self) -> None:
+        for descriptor in (self._pidfd, self._fault):
+            os.close(descriptor)
+
+    def _sweep(self) -> None:
+        killed, given_up = self._sweeper.sweep()
+        ended = self._signalled | {process.pid: text for process, text in killed.items()}
+        self.leftovers = Leftovers(tuple(ended.values()), tuple(given_up.values()))

@@ -1,0 +1,173 @@
+"""The runs of a scheduler: each from its lock and its number to its summary."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from sched_runner import words
+from sched_runner.output.capture import Capture, Tail
+from sched_runner.output.outputs import Outputs
+from sched_runner.record import messages, run_record, store
+from sched_runner.record.lock import LockFile
+from sched_runner.record.outcome import FAILURES, Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import Due, State
+from sched_runner.record.store import Store
+from sched_runner.run.command import environment
+from sched_runner.run.execution import Execution, Leftovers, NotStartedError
+from sched_runner.run.reasons import error_line, sandbox_hint
+from sched_runner.run.sweeper import Sweeper
+from sched_runner.settings.table import Settings
+from sched_runner.tell.monitoring import Monitoring
+
+log = logging.getLogger(__name__)
+
+_LEVELS = {Outcome.SUCCEEDED: logging.INFO, Outcome.INTERRUPTED: logging.WARNING}
+_STDERR_LINES = 20
+_REPORTED_LINES = 50
+_NAMED = 5
+
+
+class Schedule(Protocol):
+    """What a run is told of the schedule that it belongs to."""
+
+    def due(self) -> Due | None:
+        """The last due time and the next one; None if there is no schedule."""
+
+    def wakeup(self) -> None:
+        """Something has changed that others should know."""
+
+
+class Unscheduled:
+    """The schedule of a single run: none."""
+
+    def due(self) -> Due | None:
+        """Nothing is due."""
+        return None
+
+    def wakeup(self) -> None:
+        """Nobody waits."""
+
+
+class Runs:
+    """Makes runs, one at a time, also beside another process that does."""
+
+    def __init__(
+        self,
+        store: Store,
+        lock: LockFile,
+        outputs: Outputs,
+        monitoring: Monitoring,
+        stop: int,
+        schedule: Schedule | None = None,
+    ) -> None:
+        """A run is ended early when the descriptor ``stop`` becomes readable."""
+        self._store = store
+        self._lock = lock
+        self._outputs = outputs
+        self._monitoring = monitoring
+        self._stop = stop
+        self._schedule = schedule or Unscheduled()
+        self._sweeper = Sweeper()
+
+    def make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run | None:
+        """Run main.py and record how it went; None if another process has a run going."""
+        if not self._lock.acquire(LockFile.RUN):
+            holder = self._lock.holder(LockFile.RUN)
+            fields = messages.fields(messages.RUN_SKIPPED, RUN=self._store.state.number)
+            who = f"process {holder}" if holder else "another process"
+            log.warning("skipped a run: %s has one going, or is about to stop the scheduler", who, extra=fields)
+            self._store.update(State.skip_run)
+            return None
+        try:
+            return self._make_run(settings, environ)
+        finally:
+            self._lock.release(LockFile.RUN)
+
+    def _make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run:
+        # Not durable yet: a disk that takes its time would delay the run.
+        run = self._store.update(lambda state: state.begin_run(self._schedule.due()), durable=False)
+        errors, output = Tail("stderr"), Tail("stdout", "stderr")
+        capture = Capture(run.number, [*self._outputs.sinks, errors, output])
+        own_environ = environment(environ, settings, run.number)
+        execution = Execution(settings, own_environ, capture, self._sweeper, stop=self._stop)
+        run = self._execute(execution, settings, environ, run)
+        if run.outcome in FAILURES and not run.reason:
+            run = replace(run, reason=error_line(errors.last()))
+        self._outputs.tell()
+        self._record(run, output)
+        is_sandboxed = {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys()
+        self._tell(run, execution.leftovers, errors, is_sandboxed=is_sandboxed)
+        self._monitoring.ended(settings, environ, self._store.state, run, output)
+        self._schedule.wakeup()
+        return run
+
+    def _execute(self, execution: Execution, settings: Settings, environ: Mapping[str, str], run: Run) -> Run:
+        try:
+            execution.start()
+        except NotStartedError as error:
+            return run.end(Outcome.NOT_STARTED, reason=str(error))
+        try:
+            self._outputs.wait_until(execution.deadline)
+            fields = {"fields": {"RUN": run.number}}
+            log.info("run %d started: %s, process %d", run.number, settings.main, execution.pid, extra=fields)
+            self._monitoring.begun(settings, environ, self._store.state)
+            self._store.sync()
+            self._schedule.wakeup()
+            return execution.wait(run)
+        except Exception as error:
+            # Nothing that fails here may leave a run that nobody watches.
+            execution.abort()
+            log.exception("run %d is ended, for the scheduler had a fault of its own", run.number)
+            return run.end(Outcome.KILLED, reason=f"the scheduler had a fault of its own: {error}")
+
+    def _record(self, run: Run, output: Tail) -> None:
+        """Write what outlives the scheduler: the marker of a success, the state, and what alerts go by."""
+        failed_before = self._store.state.failures_in_a_row > 0
+        ended = words.timestamp(run.ended or 0.0)
+        if run.outcome is Outcome.SUCCEEDED:
+            self._store.write(store.MARKER, ended + "\n")
+        due = self._schedule.due()
+        self._store.update(lambda state: state.end_run(run, due.following if due else None))
+        if run.outcome in FAILURES:
+            self._store.write_json(store.FAILURE, self._failure(run, output.last(_REPORTED_LINES)))
+        elif run.outcome is Outcome.SUCCEEDED and failed_before:
+            self._store.write_json(store.FAILURE, self._store.read_object(store.FAILURE) | {"recovered": ended})
+
+    def _failure(self, run: Run, tail: Sequence[str]) -> dict[str, object]:
+        """What last_failure.json says of a run whose output ended with the lines ``tail``."""
+        return {
+            **run_record.as_json(run),
+            "started": words.timestamp(run.started),
+            "summary": messages.summary(run),
+            "headline": messages.headline(run),
+            "failures_in_a_row": self._store.state.failures_in_a_row,
+            "tail": list(tail),
+            "recovered": None,
+        }
+
+    def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, *, is_sandboxed: bool) -> None:
+        _tell_leftovers("ended {} of run {}, whose last output may be missing: {}", run.number, leftovers.ended)
+        _tell_leftovers("could not end {} of run {}: {}", run.number, leftovers.given_up)
+        text = messages.summary(run)
+        next_due = self._store.state.next_due
+        if next_due is not None and run.outcome is not Outcome.INTERRUPTED:
+            text += f"; next run at {words.clock_time(next_due)}"
+        lines: list[str] = []
+        if run.outcome in FAILURES:
+            lines = errors.last(_STDERR_LINES)
+            if is_sandboxed and (hint := sandbox_hint("\n".join([run.reason, *lines]))):
+                text += f"; {hint}"
+        level = _LEVELS.get(run.outcome or Outcome.FAILED, logging.ERROR)
+        log.log(level, "%s", text, extra={**messages.of_run(run), "tail": lines})
+
+
+def _tell_leftovers(sentence: str, number: int, found: Sequence[str]) -> None:
+    if not found:
+        return
+    names = ", ".join(found[:_NAMED])
+    if len(found) > _NAMED:
+        names += f" and {len(found) - _NAMED} more"
+    fields = messages.fields(messages.LEFTOVERS, RUN=number)
+    log.warning(sentence.format(words.count(len(found), "leftover"), number, "%s"), names, extra=fields)

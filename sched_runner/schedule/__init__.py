@@ -1,0 +1,1 @@
+"""When a run begins: the scheduler from its start to its stop."""

@@ -1,0 +1,71 @@
+"""What systemd is told (sd_notify(3)); silent if there is no systemd.
+
+A message is text, and each of its lines is an assignment: what stands in a line comes from elsewhere, a status for
+instance, so it goes through the filter that leaves no newline.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+from sched_runner import words
+
+_LONGEST_STATUS = 400  # characters
+_PATIENCE = 2.0  # seconds
+
+
+class Notifier:
+    """Tells systemd at the address that NOTIFY_SOCKET gives; waits once for a reader that takes nothing."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._socket: socket.socket | None = None
+        self._patience = _PATIENCE
+
+    def ready(self, status: str) -> None:
+        """The schedule stands."""
+        self._send("READY=1", _status(status))
+
+    def status(self, text: str) -> None:
+        """One line for ``systemctl status``."""
+        self._send(_status(text))
+
+    def watchdog_ping(self) -> None:
+        """The schedule is being kept."""
+        self._send("WATCHDOG=1")
+
+    def reloading(self) -> None:
+        """The settings are being read again; ``ready`` ends it."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
+
+    def stopping(self, within: float) -> None:
+        """The scheduler is about to end, and may need ``within`` seconds for it."""
+        self._send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(within * 1e6)}", "STATUS=stopping")
+
+    def _send(self, *assignments: str) -> None:
+        if not self._address:
+            return
+        try:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.settimeout(self._patience)
+            self._socket.sendto("\n".join(assignments).encode(), self._address)
+        except OSError:
+            self._patience = 0.0  # the address may be another's, inherited, and nobody reads there
+        else:
+            self._patience = _PATIENCE
+
+
+def _status(text: str) -> str:
+    return f"STATUS={words.printable(text, _LONGEST_STATUS)}"
+
+
+def watchdog(environ: Mapping[str, str]) -> float | None:
+    """Systemd's time in seconds (sd_watchdog_enabled(3)), or None."""
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    usec = environ.get("WATCHDOG_USEC", "")
+    return int(usec) / 1e6 if usec.isdigit() and int(usec) else None

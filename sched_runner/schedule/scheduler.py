@@ -1,0 +1,199 @@
+"""The BlockingScheduler of ours: an eventfd for its loop, and a cadence that stays when the clock is set."""
+
+import logging
+import math
+import os
+import select
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
+from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from sched_runner import words
+from sched_runner.clock import SteadyClock
+from sched_runner.record import messages
+from sched_runner.record.state import Due
+from sched_runner.schedule.cadence import Cadence
+
+# Suspend does not end a sleep early: this is how late it may be noticed, and makes four turns a minute.
+_LONGEST_SLEEP = 16.0
+_STEP_TOLD = 1.0
+# If no thread has begun a due run after this time, the schedule is not being kept.
+_OVERDUE_AFTER = 10.0
+_POOL_TAKES_NOTE = timedelta(milliseconds=20)
+_JOB = "main.py"
+
+log = logging.getLogger(__name__)
+
+
+class CadenceTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """A cadence, as APScheduler asks for it."""
+
+    def __init__(self, cadence: Cadence) -> None:
+        self.cadence = cadence
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The first due time after ``now``, in one step: APScheduler's own triggers go through all that were missed."""
+        return self.cadence.after(now)
+
+
+class _OneThread(BasePoolExecutor):  # type: ignore[misc]  # APScheduler has no types
+    """One thread, in which runs are made."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        super().__init__(pool)
+
+
+class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """Calls ``perform`` in a thread at every due time, never twice at once.
+
+    ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` when a due run finds one going.
+    ``max_sleep`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        perform: Callable[[], None],
+        *,
+        on_turn: Callable[[], None],
+        on_skip: Callable[[datetime], None],
+        max_sleep: float = _LONGEST_SLEEP,
+        clock: SteadyClock | None = None,
+    ) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        # All stated, and as objects: names would be looked up among the plug-ins.
+        super().__init__(
+            timezone=UTC,
+            executors={"default": _OneThread(self._pool)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._perform = perform
+        self._on_turn = on_turn
+        self._on_skip = on_skip
+        self._max_sleep = min(max_sleep, _LONGEST_SLEEP)
+        self.clock = clock or SteadyClock()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poller = select.poll()
+        self._poller.register(self._wake, select.POLLIN)
+        self._active = False
+        self._due_boottime = 0.0
+        self._awaited_since: float | None = None
+        self._over = False
+        self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
+
+    def plan(self, cadence: Cadence, first: datetime) -> None:
+        """The first run at ``first``, then as the cadence says. Raises RuntimeError if there is no thread for runs."""
+        self._pool.submit(int).result()
+        self.add_job(self._execute, CadenceTrigger(cadence), id=_JOB, next_run_time=first)
+
+    def follow(self, cadence: Cadence) -> None:
+        """Go on with another cadence. A run that is due already, or was asked for, is still made."""
+        job, now = self.get_job(_JOB), self.now()
+        is_pending = job.next_run_time < job.trigger.cadence.after(now)
+        following = job.next_run_time if is_pending else cadence.after(cadence.last(now))
+        self.modify_job(_JOB, trigger=CadenceTrigger(cadence), next_run_time=following)
+
+    def run_now(self) -> None:
+        """One run at once, which moves no due time."""
+        self.modify_job(_JOB, next_run_time=self.now())
+
+    def now(self) -> datetime:
+        """The time that the due times are told in."""
+        return datetime.fromtimestamp(self.clock.now(), UTC)
+
+    @property
+    def next_due(self) -> datetime:
+        """When the next run is due."""
+        return self.get_job(_JOB).next_run_time  # type: ignore[no-any-return]
+
+    @property
+    def last_due(self) -> datetime:
+        """The last due time that has come."""
+        return self.get_job(_JOB).trigger.cadence.last(self.now())  # type: ignore[no-any-return]
+
+    def due(self) -> Due:
+        """When the run was due that is being made, or was the last to be, and when the next one is."""
+        return Due(self.clock.at(self._due_boottime), self._due_boottime, self.next_due.timestamp())
+
+    @property
+    def is_performing(self) -> bool:
+        """Whether a run is going."""
+        return self._active
+
+    def is_kept(self) -> bool:
+        """Whether the schedule is being kept: no run is overdue without one going."""
+        waited = self._awaited_since
+        return self._active or waited is None or self.clock.boottime() - waited < _OVERDUE_AFTER
+
+    def wakeup(self) -> None:
+        """End the loop's sleep; safe in a signal handler and in any thread."""
+        os.eventfd_write(self._wake, 1)
+
+    def leave(self) -> None:
+        """Let the loop end after this turn."""
+        self._over = True
+
+    def _main_loop(self) -> None:
+        while True:
+            self._follow_clock()
+            self._on_turn()
+            if self._over:
+                break
+            self._sleep(self._process_jobs())
+
+    def _sleep(self, wait: float | None) -> None:
+        seconds = self._max_sleep if wait is None else min(wait, self._max_sleep)
+        if self._poller.poll(math.ceil(seconds * 1000)):
+            os.eventfd_read(self._wake)
+
+    def _follow_clock(self) -> None:
+        """If somebody has set the wall clock, let the cadence say what that means."""
+        step = self.clock.step()
+        if not step:
+            return
+        self.clock.follow(step)
+        job, moved = self.get_job(_JOB), timedelta(seconds=step)
+        cadence = job.trigger.cadence.stepped(moved)
+        following = cadence.due_after_step(job.next_run_time, moved, self.now())
+        self.modify_job(_JOB, trigger=CadenceTrigger(cadence), next_run_time=following)
+        if abs(step) >= _STEP_TOLD:
+            way = "forward" if step > 0 else "back"
+            told = words.duration(abs(step))
+            fields = messages.fields(messages.CLOCK_STEPPED, STEP_SEC=f"{step:.3f}")
+            log.info("the clock was set %s by %s; the time between runs stays", way, told, extra=fields)
+
+    def _process_jobs(self) -> float | None:
+        early: float = (self.get_job(_JOB).next_run_time - self.now()).total_seconds()
+        if early > 0:
+            return early
+        if not self._active:
+            self._due_boottime = self.last_due.timestamp() - self.clock.at(0.0)
+            if self._awaited_since is None:
+                self._awaited_since = self.clock.boottime()
+        wait: float | None = super()._process_jobs()
+        if self.clock.step():  # within this turn: APScheduler went by another clock than the due times
+            job = self.get_job(_JOB)
+            following = job.trigger.cadence.after(self.now())
+            self.modify_job(_JOB, next_run_time=min(job.next_run_time, following))
+            return 0.0
+        return wait
+
+    def _execute(self) -> None:
+        self._active, self._awaited_since = True, None
+        try:
+            self._perform()
+        finally:
+            self._active = False
+            self.wakeup()
+
+    def _skipped(self, _: JobSubmissionEvent) -> None:
+        due = self.last_due
+        if self._active and due <= self.now():
+            self._on_skip(due)
+        else:
+            # The pool has not taken note yet of the end of the run before.
+            self.modify_job(_JOB, next_run_time=self.now() + _POOL_TAKES_NOTE)

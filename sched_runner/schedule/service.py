@@ -1,0 +1,231 @@
+"""Wires the parts of ``main-scheduler run``, and holds the order of start, reload and stop."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sched_runner import clock, words
+from sched_runner.output.outputs import Outputs
+from sched_runner.record import messages, status
+from sched_runner.record import store as stores
+from sched_runner.record.lock import LockFile
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import State
+from sched_runner.record.store import Store
+from sched_runner.run.runs import Runs
+from sched_runner.run.sweeper import become_subreaper
+from sched_runner.schedule import cadence
+from sched_runner.schedule.notify import Notifier, watchdog
+from sched_runner.schedule.scheduler import Scheduler
+from sched_runner.schedule.signals import RELOAD, STOP, TRIGGER, Signals
+from sched_runner.settings.source import Reading, Source
+from sched_runner.settings.table import Settings, SettingsError
+from sched_runner.tell.monitoring import Monitoring
+
+log = logging.getLogger(__name__)
+
+# Beyond the stop grace: for what cannot be killed, twice 5 s, and for a slow journal and disk. In seconds.
+_STOP_TAKES = 20.0
+_LAST_PING_LASTS = 2.0
+
+
+class AlreadyRunningError(Exception):
+    """Another scheduler has this state directory."""
+
+
+class StateDirectoryError(Exception):
+    """The state directory cannot be used."""
+
+
+class Service:
+    """One scheduler, from its start to its stop."""
+
+    def __init__(
+        self,
+        source: Source,
+        reading: Reading,
+        outputs: Outputs,
+        signals: Signals,
+        monitoring: Monitoring,
+        environ: Mapping[str, str],
+    ) -> None:
+        """``source`` has given ``reading`` and is asked again at a reload; ``environ`` says what systemd wants."""
+        self._source = source
+        self._settings, self._environ = reading.settings, reading.environ
+        self._warnings = reading.warnings
+        self._outputs = outputs
+        self._signals = signals
+        self._monitoring = monitoring
+        self._notifier = Notifier(environ)
+        self._is_supervised = "NOTIFY_SOCKET" in environ
+        self._stopping = False
+        self._told = ""
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # Less than half of the watchdog's time between two pings.
+        max_sleep = (watchdog(environ) or float("inf")) / 3
+        self._scheduler = Scheduler(self._perform, on_turn=self._on_turn, on_skip=self._on_skip, max_sleep=max_sleep)
+
+    def run(self) -> None:
+        """Keep the schedule until SIGTERM or SIGINT. Raises AlreadyRunningError, StateDirectoryError."""
+        self._notifier.status("starting")
+        self._outputs.attach()
+        lock = _claim(self._settings.state_dir)
+        become_subreaper()
+        self._store = Store(self._settings.state_dir, lock)
+        self._runs = Runs(self._store, lock, self._outputs, self._monitoring, self._stop, self._scheduler)
+        self._plan(lock)
+        self._signals.wake = self._scheduler.wakeup
+        self._notifier.ready(status.one_line(self._store.state, clock.wall()))
+        try:
+            self._scheduler.start()
+        except BaseException:
+            os.eventfd_write(self._stop, 1)  # whatever has failed: nobody watches a run from here on
+            raise
+        finally:
+            self._scheduler.shutdown(wait=True)
+        self._store.update(State.stop)
+        self._monitoring.close(_LAST_PING_LASTS)
+        log.info("stopped")
+        self._notifier.status("stopped")
+        self._outputs.tell()
+
+    def _plan(self, lock: LockFile) -> None:
+        """Take over the state of the scheduler before, and say when the first run is due."""
+        self._store.refresh()
+        settings, steady = self._settings, self._scheduler.clock
+        now, boottime = steady.now(), steady.boottime()
+        first = cadence.first_due(self._store.state, settings, now, boottime, supervised=self._is_supervised)
+        when = datetime.fromtimestamp(first, UTC)
+        kept = cadence.of(settings, when)
+
+        def start(state: State) -> Run | None:
+            # If the lock of the run is taken, the run is that of main-scheduler once, and goes on.
+            lost = state.end_lost_run() if lock.holder(LockFile.RUN) is None else None
+            state.start(settings, kept.every, first)
+            return lost
+
+        lost = self._store.update(start)
+        self._scheduler.plan(kept, when)
+        for warning in self._warnings:
+            log.warning("settings: %s", warning)
+        if lost is not None:
+            text = "run %d was interrupted: its scheduler ended unexpectedly"
+            log.warning(text, lost.number, extra=messages.of_run(lost))
+        log.info("%s, next run at %s", self._describe(), words.clock_time(first))
+
+    def _describe(self) -> str:
+        return f"{self._settings.main} runs {self._store.state.every} (SCHED_ENV={self._settings.environment})"
+
+    def _on_turn(self) -> None:
+        self._outputs.tell()
+        arrived = self._signals.take()
+        if arrived & STOP or (RELOAD in arrived and not self._source.is_readable_again):
+            self._begin_stop()
+        elif RELOAD in arrived and not self._stopping:
+            self._reload()
+        if TRIGGER in arrived and not self._stopping:
+            self._trigger()
+        if not self._stopping:
+            self._follow()
+        if self._scheduler.is_kept():
+            self._notifier.watchdog_ping()
+        if self._stopping and not self._scheduler.is_performing:
+            self._scheduler.leave()
+
+    def _follow(self) -> None:
+        """Say so if a skipped run or the clock has moved the next due time, or if a run has begun or ended."""
+        following, told = self._scheduler.next_due.timestamp(), self._store.state.next_due
+        if told is None or abs(following - told) > 1:
+            self._store.update(lambda state: state.plan(following))
+        else:
+            self._store.refresh()
+        line = status.one_line(self._store.state, clock.wall())
+        if line != self._told:
+            self._told = line
+            self._notifier.status(line)
+
+    def _begin_stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        log.info("stopping")
+        self._notifier.stopping(within=self._settings.stop_grace + _STOP_TAKES)
+        self._scheduler.pause()
+        self._outputs.wait_until(time.monotonic())
+        os.eventfd_write(self._stop, 1)
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            reading = self._source.read()
+        except SettingsError as error:
+            log.error("reload: the old settings stay: %s", error)  # noqa: TRY400 - a fault of the operator's
+        else:
+            self._take(reading)
+        self._notifier.ready(status.one_line(self._store.state, clock.wall()))
+
+    def _take(self, reading: Reading) -> None:
+        """Go on with new settings; a run in progress keeps those that it began with."""
+        old, settings = self._settings, reading.settings
+        for warning in reading.warnings:
+            log.warning("reload: %s", warning)
+        if (settings.log_dir, settings.state_dir) != (old.log_dir, old.state_dir):
+            log.warning("reload: the directories change only with a restart")
+        self._settings, self._environ = settings, reading.environ
+        if _is_another_cadence(old, settings):
+            self._scheduler.follow(cadence.of(settings, self._scheduler.last_due))
+        following = self._scheduler.next_due
+        every = cadence.of(settings, following).every
+        self._store.update(lambda state: state.follow(settings, every, following.timestamp()))
+        log.info("reloaded: %s, next run at %s", self._describe(), words.clock_time(following.timestamp()))
+
+    def _trigger(self) -> None:
+        if self._scheduler.is_performing:
+            log.warning("asked to run now, but %s", self._going(), extra=self._skip_fields())
+        else:
+            log.info("asked to run now")
+            self._scheduler.run_now()
+
+    def _perform(self) -> None:
+        """In the scheduler's thread."""
+        if not self._stopping:
+            self._runs.make_run(self._settings, self._environ)
+
+    def _on_skip(self, due: datetime) -> None:
+        when = words.clock_time(due.timestamp())
+        log.warning("skipped the run due at %s: %s", when, self._going(), extra=self._skip_fields())
+        self._store.update(State.skip_run)
+
+    def _skip_fields(self) -> dict[str, Any]:
+        return messages.fields(messages.RUN_SKIPPED, RUN=self._store.state.number)
+
+    def _going(self) -> str:
+        """Which run is going, since when, and how late it is."""
+        running = self._store.state.running
+        if running is None:  # the other thread is that far
+            return "one is about to begin"
+        going = running.going_for(clock.wall(), clock.boottime())
+        late = words.duration(max(0.0, going - self._settings.interval))
+        since = words.clock_time(clock.wall() - going)
+        return f"run {running.number} is going since {since}, for {words.duration(going)}, {late} late"
+
+
+def _is_another_cadence(old: Settings, new: Settings) -> bool:
+    return old.interval != new.interval
+
+
+def _claim(directory: Path) -> LockFile:
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = stores.open_lock(directory)
+    except OSError as error:
+        raise StateDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
+    holder = lock.claim()
+    if holder is not None:
+        who = f"process {holder}" if holder else "a process that cannot be seen from here"
+        raise AlreadyRunningError(f"{who} is the scheduler of {directory}")
+    return lock

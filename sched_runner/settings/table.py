@@ -1,0 +1,196 @@
+"""The settings: one row for each, and ``load``, which finds every fault at once."""
+
+import difflib
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from sched_runner import words
+from sched_runner.settings import spans
+from sched_runner.settings.places import Place
+
+# How often, in the keywords of APScheduler's IntervalTrigger: days, hours, minutes, seconds.
+INTERVALS: dict[str, dict[str, float]] = {
+    "test": {"minutes": 1},
+    "prod": {"hours": 4},
+}
+
+# main.py gets these from the scheduler; a scheduler that main.py starts gets them too.
+_GIVEN_TO_MAIN = ("SCHED_RUN",)
+
+
+class Row(NamedTuple):
+    """One setting: its name, how text becomes its value, its default, how the value is shown.
+
+    ``default`` may be a function of the place. ``is_secret``: a fault does not repeat the value.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    show: Callable[[Any], str]
+    is_secret: bool
+
+    def default_at(self, place: Place) -> Any:
+        """The default of a scheduler at this place."""
+        return self.default(place) if callable(self.default) else self.default
+
+
+def _row(
+    name: str,
+    parse: Callable[[str], Any],
+    default: Any,
+    show: Callable[[Any], str] = str,
+    *,
+    is_secret: bool = False,
+) -> Any:
+    return field(metadata={"row": Row(name, parse, default, show, is_secret)})
+
+
+def _parse_start(text: str) -> str:
+    if text not in ("now", "resume"):
+        raise ValueError("use now or resume")
+    return text
+
+
+def parse_args(text: str) -> tuple[str, ...]:
+    """Words that are quoted as for a shell. Raises ValueError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"quoted wrongly: {error}") from None
+
+
+def _parse_absolute(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def _parse_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ValueError("use a whole number, 1 or more")
+    return int(text)
+
+
+def parse_url(text: str) -> str:
+    """An address of http or https. Raises ValueError, whose words do not repeat the address."""
+    fault = "use an address like https://hc-ping.com/your-uuid"
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        raise ValueError(fault) from None
+    if not is_good or not text.isprintable() or " " in text:
+        raise ValueError(fault)
+    return text
+
+
+def _masked_command(command: Sequence[str]) -> str:
+    hidden = " …" if len(command) > 1 else ""  # what follows may hold a token
+    return f"{shlex.join(command[:1])}{hidden}"
+
+
+def _masked_url(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}/…" if url else ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one scheduler; lengths of time are in seconds."""
+
+    environment: str = _row("SCHED_ENV", str, "test")
+    interval: float = _row("SCHED_INTERVAL", spans.parse_interval, 0.0, words.exact_duration)
+    main: Path = _row("SCHED_MAIN", Path, lambda place: place.main)
+    args: tuple[str, ...] = _row("SCHED_ARGS", parse_args, (), shlex.join, is_secret=True)
+    python: str = _row("SCHED_PYTHON", str, "", lambda python: python or "as the script says, or the scheduler's own")
+    start: str = _row("SCHED_START", _parse_start, "now")
+    timeout: float = _row("SCHED_TIMEOUT", spans.parse_timeout, 3600.0, words.exact_duration)
+    stop_grace: float = _row("SCHED_STOP_GRACE", spans.parse_span, 10.0, words.exact_duration)
+    log_dir: Path = _row("SCHED_LOG_DIR", _parse_absolute, lambda place: place.log_dir)
+    state_dir: Path = _row("SCHED_STATE_DIR", _parse_absolute, lambda place: place.state_dir)
+    alert_after: int = _row("SCHED_ALERT_AFTER", _parse_count, 1)
+    alert_mail: str = _row("SCHED_ALERT_MAIL", str, "")
+    alert_command: tuple[str, ...] = _row("SCHED_ALERT_COMMAND", parse_args, (), _masked_command, is_secret=True)
+    ping_url: str = _row("SCHED_PING_URL", parse_url, "", _masked_url, is_secret=True)
+    metrics_file: Path | None = _row("SCHED_METRICS_FILE", _parse_absolute, None, lambda path: str(path or ""))
+
+
+ROWS: dict[str, Row] = {field.name: field.metadata["row"] for field in fields(Settings)}
+NAMES = tuple(row.name for row in ROWS.values())
+
+
+class SettingsError(Exception):
+    """The settings are faulty.
+
+    ``faults`` holds a sentence for each fault; ``settings`` has defaults in the place of the faulty ones.
+    """
+
+    def __init__(self, faults: list[str], settings: Settings) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+        self.settings = settings
+
+
+def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -> Settings:
+    """Read the settings from ``environ``; what it lacks has a default, which for paths is that of ``place``.
+
+    Raises SettingsError with every fault that was found, and with those found before: ``faults``.
+    """
+    found = [*faults]
+    values = {attribute: _value(row, environ, place, found) for attribute, row in ROWS.items()}
+    settings = _completed(Settings(**values), place)
+    if not environ.get("SCHED_INTERVAL") and settings.environment not in INTERVALS:
+        found.append(_unknown_environment(settings.environment))
+    known = (*NAMES, *_GIVEN_TO_MAIN)
+    found += [
+        f"{words.printable(name)}: no such setting{_nearest(name, NAMES)}"
+        for name in sorted(environ)
+        if name.startswith("SCHED_") and name not in known
+    ]
+    if found:
+        raise SettingsError(found, settings)
+    return settings
+
+
+def _value(row: Row, environ: Mapping[str, str], place: Place, faults: list[str]) -> Any:
+    text = environ.get(row.name, "")
+    if text:
+        try:
+            return row.parse(text)
+        except ValueError as error:
+            shown = "" if row.is_secret else f"={words.printable(text)}"
+            faults.append(f"{row.name}{shown}: {error}")
+    return row.default_at(place)
+
+
+def _completed(settings: Settings, place: Place) -> Settings:
+    """What follows from other settings: how often, and from where relative paths are counted."""
+    main = place.main.parent / settings.main
+    python = str(main.parent / settings.python) if "/" in settings.python else settings.python
+    of_environment = timedelta(**INTERVALS.get(settings.environment, INTERVALS["test"])).total_seconds()
+    return replace(settings, main=main, python=python, interval=settings.interval or of_environment)
+
+
+def _unknown_environment(environment: str) -> str:
+    """A typo in ``prod`` must not mean every minute."""
+    return (
+        f"SCHED_ENV={words.printable(environment)}: no such environment{_nearest(environment, INTERVALS)}; "
+        f"use {' or '.join(INTERVALS)}, or say with SCHED_INTERVAL how often"
+    )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every setting with its value in words, empty if there is none. What may be a secret is masked."""
+    return {row.name: words.printable(row.show(getattr(settings, attribute))) for attribute, row in ROWS.items()}

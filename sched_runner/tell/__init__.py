@@ -1,0 +1,1 @@
+"""Who is told without looking: pings, metrics, alerts."""

@@ -1,0 +1,78 @@
+"""What is told to the outside at the begin and the end of each run: pings and the metrics file. Both are optional."""
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from sched_runner.output.capture import Tail
+from sched_runner.record import messages
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import State
+from sched_runner.record.store import read_text, write_atomic
+from sched_runner.settings.table import Settings, parse_url
+from sched_runner.tell import metrics
+from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address
+from sched_runner.troubles import Trouble, fault_of
+
+_PUBLIC = 0o644  # the node exporter is another user
+
+
+class Monitoring:
+    """Tells of the runs of the scheduler called ``name``; never raises, and delays no run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pinger = Pinger()
+        self._credential = Trouble("the credential ping-url", "used")
+        self._metrics = Trouble("the metrics file")
+        self._run_id = ""
+
+    def begun(self, settings: Settings, environ: Mapping[str, str], state: State) -> None:
+        """A run has begun."""
+        if url := self._url(settings, environ):
+            self._run_id = str(uuid.uuid4())
+            # Once: if it is late, its end is more important.
+            self._pinger.send(Ping(address(url, "/start", self._run_id), b"", environ, attempts=1))
+        self._write_metrics(settings, state)
+
+    def ended(self, settings: Settings, environ: Mapping[str, str], state: State, run: Run, output: Tail) -> None:
+        """A run has ended. Of one that was interrupted there is no ping: it neither succeeded nor failed."""
+        url = self._url(settings, environ)
+        if url and run.outcome is not Outcome.INTERRUPTED:
+            status = run.command_exit_status()
+            text = "\n".join([*output.last(), messages.summary(run)]).encode(errors="backslashreplace")
+            ending = f"/{status}" if status else ""
+            run_id = self._run_id or str(uuid.uuid4())
+            self._pinger.send(Ping(address(url, ending, run_id), text[-BODY_BYTES:], environ))
+        self._run_id = ""
+        self._write_metrics(settings, state)
+
+    def close(self, seconds: float) -> None:
+        """Wait for the last ping, but no longer than ``seconds``."""
+        self._pinger.close(seconds)
+
+    def _url(self, settings: Settings, environ: Mapping[str, str]) -> str:
+        """From the settings, or from the credential ``ping-url`` (systemd.exec(5), LoadCredential=)."""
+        directory = environ.get("CREDENTIALS_DIRECTORY")
+        if settings.ping_url or not directory:
+            return settings.ping_url
+        url, fault = "", ""
+        try:
+            url = parse_url(read_text(Path(directory, "ping-url")).strip())
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            fault = str(error)
+        self._credential.report(fault)
+        self._credential.tell()
+        return url
+
+    def _write_metrics(self, settings: Settings, state: State) -> None:
+        file = settings.metrics_file
+        if file is None:
+            return
+        text = metrics.render(self._name, state)
+        fault = fault_of(lambda: write_atomic(file, text, durable=False, mode=_PUBLIC))
+        self._metrics.report(f"{file}: {fault}" if fault else "")
+        self._metrics.tell()

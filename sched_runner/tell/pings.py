@@ -1,0 +1,108 @@
+"""Pings to healthchecks.io or one of its clones, sent in the background (https://healthchecks.io/docs/http_api/)."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from sched_runner import __version__
+from sched_runner.troubles import Trouble
+
+# The longest body, in bytes; receivers cut what is longer (healthchecks.io at 100 kB).
+BODY_BYTES = 10_000
+_TIMEOUT = 10.0
+# Seconds before each attempt.
+_WAITS = (0.0, 2.0, 8.0)
+_QUEUED = 20
+
+
+class Ping(NamedTuple):
+    """One message; ``attempts`` says how often it is tried."""
+
+    url: str
+    body: bytes
+    environ: Mapping[str, str] = {}
+    attempts: int = len(_WAITS)
+
+
+def address(url: str, ending: str, run_id: str) -> str:
+    """``url`` with ``/start`` or an exit status at its end, and the id that joins start and end of a run."""
+    parts = urlsplit(url)
+    query = "&".join(filter(None, (parts.query, f"rid={run_id}")))
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending, query=query))
+
+
+def _post(ping: Ping) -> None:
+    """Raises OSError, or what http.client has for a server that speaks something else."""
+    from urllib.request import Request, urlopen  # 1.4 MiB: only for those who ping
+
+    headers = {"User-Agent": f"main-scheduler/{__version__}", "Content-Type": "text/plain; charset=utf-8"}
+    with urlopen(Request(ping.url, ping.body, headers), timeout=_TIMEOUT):  # noqa: S310 - http and https only
+        pass
+
+
+class Pinger:
+    """Sends pings in order, in a thread of its own; what it cannot deliver is told once."""
+
+    def __init__(self, post: Callable[[Ping], Any] = _post) -> None:
+        self._post = post
+        self._queue: queue.Queue[Ping] = queue.Queue(_QUEUED)
+        self._thread: threading.Thread | None = None
+        self._trouble = Trouble("the ping", "delivered")
+
+    def send(self, ping: Ping) -> None:
+        """Returns at once and never raises. If too many are waiting, the oldest is dropped."""
+        if not self._is_working():
+            return
+        while True:
+            with suppress(queue.Full):
+                self._queue.put_nowait(ping)
+                return
+            with suppress(queue.Empty):
+                self._queue.get_nowait()
+                self._queue.task_done()
+
+    def close(self, seconds: float) -> None:
+        """Wait for what is under way, but no longer than ``seconds``."""
+        deadline = time.monotonic() + seconds
+        with self._queue.all_tasks_done:
+            while self._queue.unfinished_tasks and (left := deadline - time.monotonic()) > 0:
+                self._queue.all_tasks_done.wait(left)
+
+    def _is_working(self) -> bool:
+        """Start the thread if there is none yet; the system may have none left."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._work, name="ping", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._report(str(error))
+                return False
+            self._thread = thread
+        return True
+
+    def _work(self) -> None:
+        while True:
+            ping = self._queue.get()
+            self._report(self._deliver(ping))
+            self._queue.task_done()
+
+    def _report(self, fault: str) -> None:
+        self._trouble.report(fault)
+        self._trouble.tell()
+
+    def _deliver(self, ping: Ping) -> str:
+        """Why it could not be delivered, or an empty string."""
+        fault = ""
+        for wait in _WAITS[: ping.attempts]:
+            time.sleep(wait)
+            try:
+                self._post(ping)
+            except Exception as error:  # noqa: BLE001 - whatever a server may answer
+                fault = str(error) or type(error).__name__
+            else:
+                return ""
+        return fault
