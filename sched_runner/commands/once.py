@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 
-from sched_runner.commands.installation import OperatorError, find
+from sched_runner.commands.installation import OperatorError, environ, find
 from sched_runner.schedule.signals import Signals
 
 HELP = "one run now, in this terminal; exits as main.py does (124 timed out, 127 not started)"
@@ -37,7 +37,8 @@ def main(arguments: argparse.Namespace) -> int:
     signals.wake = lambda: os.eventfd_write(stop, 1)
     if signals.take():
         return _EXIT_INTERRUPTED
-    outputs = Outputs(reading.settings.log_dir, lambda patience: live({}, name, patience))
+    terminal = {name: value for name, value in environ().items() if name != "JOURNAL_STREAM"}
+    outputs = Outputs(reading.settings.log_dir, lambda patience: live(terminal, name, patience))
     outputs.attach()
     become_subreaper()
     monitoring = Monitoring(name)

@@ -180,8 +180,12 @@ class Store:
 
     def sync(self) -> None:
         """Make durable what was saved without being so."""
-        self._report(STATE, lambda: sync(self._directory / STATE))
-        self._report(STATE, lambda: sync(self._directory))
+        if not self._troubles.get(STATE):
+            self._report(STATE, self._sync)
+
+    def _sync(self) -> None:
+        sync(self._directory / STATE)
+        sync(self._directory)
 
     def write(self, name: str, text: str) -> None:
         """Write a file beside the state, atomically and durably; if that fails, somebody is told."""

@@ -88,8 +88,7 @@ class Execution:
         try:
             self._start()
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            self._sweeper.sweep()
-            self._capture.close()
+            self.abort()
             raise NotStartedError(reason(error)) from None
         self.deadline = self._clock() + self._settings.timeout
 
@@ -116,7 +115,7 @@ class Execution:
 
     def abort(self) -> None:
         """End everything at once: something here has failed, and nobody watches main.py any more."""
-        if not self._ended:
+        if self.pid and not self._ended:
             os.kill(self.pid, signal.SIGKILL)
         self._sweep()
         self._close()
@@ -232,7 +231,8 @@ class Execution:
 
     def _close(self) -> None:
         for descriptor in (self._pidfd, self._fault):
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _sweep(self) -> None:
         killed, given_up = self._sweeper.sweep()

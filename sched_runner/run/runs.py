@@ -83,6 +83,8 @@ class Runs:
         try:
             return self._make_run(settings, environ)
         finally:
+            if self._store.state.running:  # something here has failed: the run has ended, and is not told
+                self._store.update(State.end_lost_run)
             self._lock.release(LockFile.RUN)
 
     def _make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run:
@@ -106,9 +108,6 @@ class Runs:
     def _execute(self, execution: Execution, settings: Settings, environ: Mapping[str, str], run: Run) -> Run:
         try:
             execution.start()
-        except NotStartedError as error:
-            return run.end(Outcome.NOT_STARTED, reason=str(error))
-        try:
             self._outputs.wait_until(execution.deadline)
             fields = {"fields": {"RUN": run.number}}
             log.info("run %d started: %s, process %d", run.number, settings.main, execution.pid, extra=fields)
@@ -116,6 +115,8 @@ class Runs:
             self._store.sync()
             self._schedule.wakeup()
             return execution.wait(run)
+        except NotStartedError as error:
+            return run.end(Outcome.NOT_STARTED, reason=str(error))
         except Exception as error:
             # Nothing that fails here may leave a run that nobody watches.
             execution.abort()
@@ -149,7 +150,7 @@ class Runs:
 
     def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, *, is_sandboxed: bool) -> None:
         _tell_leftovers("ended {} of run {}, whose last output may be missing: {}", run.number, leftovers.ended)
-        _tell_leftovers("could not end {} of run {}: {}", run.number, leftovers.given_up)
+        _tell_leftovers("could not kill {} of run {}: {}", run.number, leftovers.given_up)
         text = messages.summary(run)
         next_due = self._store.state.next_due
         if next_due is not None and run.outcome is not Outcome.INTERRUPTED:

@@ -25,7 +25,7 @@ class Monitoring:
         self._name = name
         self._pinger = Pinger()
         self._credential = Trouble("the credential ping-url", "used")
-        self._metrics = Trouble("the metrics file")
+        self._metrics: dict[Path, Trouble] = {}
         self._run_id = ""
 
     def begun(self, settings: Settings, environ: Mapping[str, str], state: State) -> None:
@@ -73,6 +73,6 @@ class Monitoring:
         if file is None:
             return
         text = metrics.render(self._name, state)
-        fault = fault_of(lambda: write_atomic(file, text, durable=False, mode=_PUBLIC))
-        self._metrics.report(f"{file}: {fault}" if fault else "")
-        self._metrics.tell()
+        trouble = self._metrics.setdefault(file, Trouble(str(file)))
+        trouble.report(fault_of(lambda: write_atomic(file, text, durable=False, mode=_PUBLIC)))
+        trouble.tell()

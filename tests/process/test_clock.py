@@ -160,7 +160,7 @@ faults.shift_clock(str(offset))
 def around(original, *args):
     faults.set_offset(offset, {step!r})
     return original(*args)
-faults.wrap("sched_runner.service:Service._due", around)
+faults.wrap(faults.DUE_TOLD, around)
 """
     settings = {"SCHED_INTERVAL": "3s", "SCHED_START": "resume"}
     scheduler = site.start(patch=patch, **settings)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from harness import DEADLINE, Site, wait_until
 
-from sched_runner import config
+from sched_runner.settings import table
 
 NEVER = {"SCHED_INTERVAL": "1h"}
 
@@ -48,7 +48,7 @@ def test_check_shows_every_setting_and_five_due_times(site: Site) -> None:
     assert done.returncode == 0
     shown = dict(re.findall(r"^(SCHED_\w+) +(.*?) +from ", done.stdout, re.MULTILINE))
     assert (shown["SCHED_INTERVAL"], shown["SCHED_ARGS"]) == ("7 h 30 min", "--to me")
-    assert tuple(shown) == config.NAMES
+    assert tuple(shown) == table.NAMES
     assert len(due_times(done.stdout)) == 5
     assert not site.own.exists(), "check changes nothing"
 

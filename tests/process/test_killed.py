@@ -7,8 +7,11 @@ import stat
 from datetime import datetime
 from pathlib import Path
 
+import faults
 import pytest
 from harness import Command, Site, wait_until
+
+from sched_runner.run import launcher
 
 NEVER = {"SCHED_INTERVAL": "1h"}
 
@@ -45,16 +48,18 @@ def whole_lines(site: Site) -> None:
     assert all(re.match(rb"\d{4}-\d\d-\d\dT\S+ \S", line) for line in log.splitlines())
 
 
-@pytest.mark.parametrize("name", ["setpriv", "sh"])
-def test_killed_before_the_exec_main_py_never_runs(site: Site, name: str) -> None:
+@pytest.mark.parametrize("moment", ["before the prctl", "after the prctl"])
+def test_killed_before_the_exec_main_py_never_runs(site: Site, moment: str) -> None:
     phase, go = site.fifo("phase"), site.fifo("go")
-    real = f"/usr/bin/{name}"
     site.main("open('ran', 'w').close(); import time; time.sleep(60)")
-    file = site.path / name
-    file.write_text(f'#!/bin/dash\necho here >{phase}; read line <{go}; exec {real} "$@"\n')
-    file.chmod(0o755)
-    plain = f"[{str(file)!r} if word.endswith({'/' + name!r}) else word for word in run._LAUNCHER]"
-    scheduler = site.start(patch=f"from sched_runner import run\nrun._LAUNCHER = {plain}", **NEVER)
+    wait = f"open({str(phase)!r}, 'w').write('here\\n'); open({str(go)!r}).readline()\n"
+    real = Path(launcher.__file__).read_text()
+    before, after = "    ctypes.CDLL(None)", "    for ignored in"
+    place = before if moment == "before the prctl" else after
+    assert real.count(place) == 1
+    file = site.path / "launcher.py"
+    file.write_text(real.replace(place, f"    {wait}{place}"))
+    scheduler = site.start(patch=f"import faults\nfaults.start_with({str(file)!r})", **NEVER)
     assert phase.read_text() == "here\n"
     scheduler.kill()
     if site.processes.alive():
@@ -91,7 +96,7 @@ def test_a_run_of_once_that_was_killed_is_told_by_the_next_one(site: Site) -> No
 
 def test_killed_between_main_pys_end_and_the_summary_the_run_is_told_as_interrupted(site: Site) -> None:
     site.main("print('all of it')")
-    scheduler = block(site, "sched_runner.job:Job._mark")
+    scheduler = block(site, faults.RUN_ENDED)
     scheduler.kill()
     assert site.output() == b"all of it\n"
     next_start_is_clean(site)
@@ -99,7 +104,7 @@ def test_killed_between_main_pys_end_and_the_summary_the_run_is_told_as_interrup
 
 def test_killed_between_the_marker_and_the_summary_the_marker_stays(site: Site) -> None:
     site.main("")
-    scheduler = block(site, "sched_runner.job:Job._tell")
+    scheduler = block(site, faults.RUN_TOLD)
     scheduler.kill()
     datetime.fromisoformat(site.marker.read_text().strip())
     next_start_is_clean(site, interrupted=None)
@@ -125,7 +130,7 @@ def test_killed_while_the_marker_is_written_the_old_one_stays_whole(site: Site, 
 
 def test_killed_while_the_state_is_written_the_old_one_stays_whole(site: Site) -> None:
     site.main("")
-    when = "lambda *a: str(a[0]).endswith('.state.json.new') and 'duration' in open(a[0]).read()"
+    when = "lambda *a: str(a[0]).endswith('.state.json.new') and 'succeeded' in open(a[0]).read()"
     scheduler = block(site, "os:replace", when)
     before = site.state()
     scheduler.kill()

@@ -13,8 +13,7 @@ from ping_server import PingServer
 from prometheus_client.parser import text_string_to_metric_families
 
 NEVER = {"SCHED_INTERVAL": "1h"}
-# So that what a server makes us wait for is over within the test.
-IMPATIENT = "from sched_runner import ping; ping._TIMEOUT = 0.5; ping._WAITS = (0.0, 0.1, 0.1)"
+IMPATIENT = "import faults; faults.impatient_pings()"
 # By a clock that nobody sets.
 RECORDS = "echo hello; read now rest </proc/uptime; echo $now >>times"
 

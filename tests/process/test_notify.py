@@ -85,14 +85,13 @@ def test_no_ping_when_the_executor_is_dead(site: Site, supervisor: Supervisor, s
     site.main("")
     patch = """
         import faults
-        import sched_runner.scheduler
-        sched_runner.scheduler._OVERDUE_AFTER = 0.5
+        faults.overdue_after(0.5)
         calls = iter(range(1000))
         def around(original, *args, **options):
             if next(calls) < 2:
                 return original(*args, **options)
             raise RuntimeError("cannot schedule new futures after shutdown")
-        faults.wrap("apscheduler.executors.base:BaseExecutor.submit_job", around)
+        faults.wrap(faults.RUN_SUBMITTED, around)
     """
     start(patch=patch, SCHED_INTERVAL="300ms", WATCHDOG_USEC="300000")
     site.await_runs(2)
@@ -111,7 +110,7 @@ def test_no_ping_when_the_loop_is_stuck(site: Site, supervisor: Supervisor, star
             while os.path.exists("stuck"):
                 time.sleep(0.05)
             return original(*args, **options)
-        faults.wrap("sched_runner.service:Service._on_turn", around)
+        faults.wrap(faults.TURN, around)
     """
     scheduler = start(patch=patch, SCHED_INTERVAL="300ms", WATCHDOG_USEC="300000")
     supervisor.await_message("WATCHDOG=1")
@@ -126,7 +125,7 @@ def test_no_ping_when_the_loop_is_stuck(site: Site, supervisor: Supervisor, star
 def test_pings_go_on_during_an_overlong_run(site: Site, supervisor: Supervisor, start: Start) -> None:
     site.main("import time; time.sleep(60)")
     start(
-        patch="import sched_runner.scheduler\nsched_runner.scheduler._OVERDUE_AFTER = 0.5",
+        patch="import faults\nfaults.overdue_after(0.5)",
         SCHED_INTERVAL="200ms",
         WATCHDOG_USEC="300000",
     )
@@ -201,7 +200,7 @@ def test_reloading_comes_with_the_time_and_is_ended_by_ready(site: Site, supervi
     assert scheduler.stop() == 0
 
 
-def test_a_reload_reads_the_file_anew_which_wins_over_the_units_own(
+def test_a_reload_reads_the_file_anew_and_what_the_unit_has_of_its_own_stays(
     site: Site, supervisor: Supervisor, start: Start
 ) -> None:
     site.main("import os\nfor n in ('FILES', 'GONE', 'NEW', 'UNITS', 'BOTH'): print(n, os.environ.get(n))")
@@ -215,7 +214,7 @@ def test_a_reload_reads_the_file_anew_which_wins_over_the_units_own(
     site.ask_for_a_run(scheduler)
     site.await_runs(2)
     assert site.output(run=1) == b"FILES old\nGONE here\nNEW None\nUNITS units\nBOTH u\n"
-    assert site.output(run=2) == b"FILES new\nGONE None\nNEW now\nUNITS units\nBOTH files\n"
+    assert site.output(run=2) == b"FILES new\nGONE None\nNEW now\nUNITS units\nBOTH u\n"
 
 
 def test_a_reload_with_a_faulty_file_keeps_the_old_settings(site: Site, supervisor: Supervisor, start: Start) -> None:

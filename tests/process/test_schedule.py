@@ -8,8 +8,6 @@ import time
 import pytest
 from harness import Command, Site, Supervisor, gaps, wait_until
 
-from sched_runner.state import LockFile
-
 RECORD = """
     import time
     with open("times", "a") as file:
@@ -262,16 +260,16 @@ def test_a_restart_before_the_first_run_of_a_boot_does_not_take_the_boot_clock_o
 def test_a_stop_just_before_a_run_is_due_begins_none_and_takes_none_away(site: Site) -> None:
     site.main(RECORD)
     patch = """
-        import os, select, signal
+        import os, signal
         from pathlib import Path
         import faults
-        def around(original, run, wait):
-            if wait and Path("times").exists():
+        def around(original, service):
+            if Path("times").exists() and not service._scheduler.is_performing:
                 os.kill(os.getpid(), signal.SIGTERM)
-                select.select([run._stop], [], [])
-                wait = 0.009
-            return original(run, wait)
-        faults.wrap("sched_runner.run:Run._is_due", around)
+                while service._scheduler.next_due > service._scheduler.now():
+                    pass
+            return original(service)
+        faults.wrap(faults.TURN, around)
     """
     scheduler = site.start(patch=patch, SCHED_INTERVAL="1s")
     assert scheduler.wait() == 0
@@ -281,26 +279,23 @@ def test_a_stop_just_before_a_run_is_due_begins_none_and_takes_none_away(site: S
     assert not site.processes.alive()
 
 
-def test_a_run_that_another_process_has_going_a_moment_before_it_is_due_is_no_reason_to_skip(site: Site) -> None:
+def test_a_stop_when_a_run_has_been_handed_to_its_thread_begins_none(site: Site) -> None:
     site.main(RECORD)
     patch = """
-        from pathlib import Path
+        import os, signal
         import faults
-        def around(original, scheduler):
-            if Path("held").exists() and not Path("free").exists():
-                Path("asked").write_text("\\n")
-                while not Path("free").exists():
+        def around(original, executor, job, run_times):
+            stopping = executor._scheduler._on_turn.__self__
+            def when_stopping(*args, **options):
+                while not stopping._stopping:
                     pass
-            return original(scheduler)
-        faults.wrap("sched_runner.scheduler:Scheduler.due_in", around)
+                return job_func(*args, **options)
+            job_func = job.func
+            object.__setattr__(job, "func", when_stopping)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return original(executor, job, run_times)
+        faults.wrap(faults.RUN_SUBMITTED, around)
     """
-    site.start(patch=patch, SCHED_INTERVAL="1s")
-    site.await_runs(1)
-    lock = LockFile(site.own)
-    assert lock.acquire(LockFile.RUN)
-    (site.path / "held").touch()
-    site.await_file("asked")
-    lock.release(LockFile.RUN)
-    (site.path / "free").touch()
-    site.await_runs(2)
-    assert site.state()["skipped"] == 0
+    scheduler = site.start(patch=patch, SCHED_INTERVAL="1h")
+    assert scheduler.wait() == 0
+    assert (site.times(), site.state()["number"], site.runs()) == ([], 0, [])

@@ -87,7 +87,7 @@ def test_a_stop_when_the_handlers_have_just_been_installed_runs_nothing_and_exit
         def around(original, *args, **options):
             original(*args, **options)
             open({str(fifo)!r}, "w").write("here\\n")
-        faults.wrap("sched_runner.signals:Signals.__init__", around)
+        faults.wrap(faults.SIGNALS_INSTALLED, around)
     """
     scheduler = site.start(patch=patch, **NEVER)
     assert fifo.read_text() == "here\n"

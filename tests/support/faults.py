@@ -1,4 +1,4 @@
-"""What the patches of launcher.py are made of."""
+"""Faults for a scheduler under test: what the patches of launcher.py are made of, and the seams where they go in."""
 
 import datetime as datetime_module
 import os
@@ -7,6 +7,32 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+# Where faults are put in, by what happens there. Each is ``module:Class.function``.
+TURN = "sched_runner.schedule.service:Service._on_turn"
+SIGNALS_INSTALLED = "sched_runner.schedule.signals:Signals.__init__"
+DUE_TOLD = "sched_runner.schedule.scheduler:Scheduler.due"
+RUN_SUBMITTED = "apscheduler.executors.base:BaseExecutor.submit_job"
+RUN_ENDED = "sched_runner.run.runs:Runs._record"
+RUN_TOLD = "sched_runner.run.runs:Runs._tell"
+RUN_MADE = "sched_runner.run.runs:Runs.make_run"
+FSYNC, REPLACE = "os:fsync", "os:replace"
+
+
+def overdue_after(seconds: float) -> None:
+    """The schedule is not being kept if a due run has not begun after this time."""
+    import_module("sched_runner.schedule.scheduler")._OVERDUE_AFTER = seconds
+
+
+def impatient_pings() -> None:
+    """What a server makes us wait for is over within the test."""
+    pings = import_module("sched_runner.tell.pings")
+    pings._TIMEOUT, pings._WAITS = 0.5, (0.0, 0.1, 0.1)
+
+
+def start_with(launcher: str) -> None:
+    """The program that is executed before main.py is another."""
+    import_module("sched_runner.run.launcher").__file__ = launcher
 
 
 def shift_clock(file: str) -> None:

@@ -1,18 +1,19 @@
-"""Calls Job directly, again and again; prints what grew: KiB, descriptors, threads, children."""
+"""Makes runs directly, again and again; prints what grew: KiB, descriptors, threads, children."""
 
 import os
 import sys
 import threading
-from collections import deque
 from pathlib import Path
 
-from sched_runner import config
-from sched_runner.job import Job
-from sched_runner.monitoring import Monitoring
-from sched_runner.outputs import Outputs
-from sched_runner.processes import become_subreaper
-from sched_runner.state import LockFile, StateFile
-from sched_runner.terminal import Terminal
+from sched_runner.output.outputs import Outputs
+from sched_runner.output.patient_stream import Patience
+from sched_runner.output.terminal import Terminal
+from sched_runner.record.lock import LockFile
+from sched_runner.record.store import Store
+from sched_runner.run.runs import Runs
+from sched_runner.run.sweeper import become_subreaper
+from sched_runner.settings import places, table
+from sched_runner.tell.monitoring import Monitoring
 
 
 def census() -> list[int]:
@@ -21,21 +22,20 @@ def census() -> list[int]:
     return [int(rss.split()[1]), len(os.listdir("/proc/self/fd")), threading.active_count(), len(children)]
 
 
-def make_live(notices: deque[str]) -> Terminal:
-    return Terminal(os.open(os.devnull, os.O_WRONLY), notices, coloured=False)
+def make_live(patience: Patience) -> Terminal:
+    return Terminal(os.open(os.devnull, os.O_WRONLY), patience, coloured=False)
 
 
-settings = config.load(os.environ, config.here(Path.cwd()), sys.executable)
+settings = table.load(os.environ, places.here(Path.cwd()))
 settings.state_dir.mkdir()
 outputs = Outputs(settings.log_dir, make_live)
 outputs.attach()
 become_subreaper()
-job = Job(
-    StateFile(settings.state_dir), LockFile(settings.state_dir), outputs, Monitoring("main-scheduler"), os.eventfd(0)
-)
+lock = LockFile(settings.state_dir)
+runs = Runs(Store(settings.state_dir, lock), lock, outputs, Monitoring("main-scheduler"), os.eventfd(0))
 for _ in range(20):
-    job.perform(settings, os.environ)
+    runs.make_run(settings, os.environ)
 before = census()
 for _ in range(int(sys.argv[1])):
-    job.perform(settings, os.environ)
+    runs.make_run(settings, os.environ)
 print(*(after - earlier for after, earlier in zip(census(), before, strict=True)))
