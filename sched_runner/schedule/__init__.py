@@ -1,0 +1,1 @@
+"""When a run is due, and the scheduler that keeps to it."""
