@@ -59,6 +59,8 @@ def _place(environ: Mapping[str, str], main_file: Path | None) -> Place:
     place = places.here(Path.cwd())
     if main_file is not None:
         place = replace(place, main=main_file.absolute())
+    if environ.get("INVOCATION_ID") and Path.cwd() != Path("/"):  # the unit's WorkingDirectory=
+        place = replace(place, workdir=Path.cwd())
     if logs := environ.get("LOGS_DIRECTORY"):
         log_dir = Path(logs.split(":")[0])
         place = replace(place, log_dir=log_dir, name=log_dir.name)

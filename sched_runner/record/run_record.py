@@ -29,7 +29,7 @@ class Run:
     ``started`` and ``ended`` are in seconds since the epoch; ``started_boottime`` is ``started`` on the boot clock, on
     which ``duration`` (in seconds) is counted; both ends are None as long as the run is going. ``cpu`` is in seconds,
     ``peak_kib`` the peak resident memory of the largest process of the run in KiB (getrusage(2)). ``reason`` is the
-    line that names the error.
+    line that names the error. ``attempt`` counts from 1: a retry is a run with a number of its own.
 
     This is the table: a field's name stands in state.json, in last_failure.json and in --json; ``journal`` names its
     field in the journal, ``write`` and ``restore`` say how it stands there; ``metric`` is its name and its explanation
@@ -37,6 +37,7 @@ class Run:
     """
 
     number: int = column(columns.integer, 0, journal="RUN", restore=int)
+    attempt: int = column(columns.integer, 1, journal="ATTEMPT", restore=int)
     outcome: Outcome | None = column(
         columns.optional(Outcome), None, journal="OUTCOME", write=lambda o: o.value, restore=str
     )
@@ -91,9 +92,9 @@ class Run:
         return exit_status(self.outcome, self.exit_status, self.signal)
 
 
-def begin(number: int) -> Run:
-    """The record of a run that begins now."""
-    return Run(number, started=clock.wall(), started_boottime=clock.boottime())
+def begin(number: int, attempt: int = 1) -> Run:
+    """The record of a run that begins now, as the first attempt or a later one."""
+    return Run(number, attempt, started=clock.wall(), started_boottime=clock.boottime())
 
 
 def as_json(run: Run) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from sched_runner.record.run_record import Run
 from sched_runner.settings.table import Settings
 
 _FIRST_LINE = 256  # bytes; the kernel reads as many (binfmt_script)
@@ -26,11 +27,12 @@ _NOT_FOR_MAIN = (
 )
 
 
-def environment(inherited: Mapping[str, str], settings: Settings, number: int) -> dict[str, str]:
+def environment(inherited: Mapping[str, str], settings: Settings, run: Run) -> dict[str, str]:
     """What main.py gets for an environment."""
     env = {name: value for name, value in inherited.items() if name not in _NOT_FOR_MAIN}
     env.setdefault("PYTHONUNBUFFERED", "1")  # or what it printed before a KILL is lost
-    return env | {"SCHED_RUN": str(number), "SCHED_ENV": settings.environment}
+    own = {"SCHED_RUN": run.number, "SCHED_ATTEMPT": run.attempt, "SCHED_ENV": settings.environment}
+    return env | {name: str(value) for name, value in own.items()}
 
 
 def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:

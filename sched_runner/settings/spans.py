@@ -63,6 +63,14 @@ def parse_timeout(text: str) -> float:
     return seconds
 
 
+def parse_wait(text: str) -> float:
+    """Seconds in a time span of at least a second: sooner is again and again. Raises ValueError."""
+    seconds = parse_span(text)
+    if seconds < 1:
+        raise ValueError("use 1 s or more")
+    return seconds
+
+
 def parse_interval(text: str) -> float:
     """Seconds in a time span, or in the mapping of IntervalTrigger's keywords: ``{"hours": 7, "minutes": 30}``.
 
