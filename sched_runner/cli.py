@@ -112,10 +112,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from sched_runner import notify
     from sched_runner.monitoring import Monitoring
     from sched_runner.outputs import Outputs
-    from sched_runner.plugins import no_plugins
+    from sched_runner.plugins import import_apscheduler
 
-    with no_plugins():
-        from sched_runner.service import AlreadyRunningError, Service, StateDirectoryError
+    import_apscheduler()
+    from sched_runner.service import AlreadyRunningError, Service, StateDirectoryError
 
     environ = dict(os.environ)
     supervised = "NOTIFY_SOCKET" in environ
