@@ -28,11 +28,11 @@ def main(arguments: argparse.Namespace) -> int:
     signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
     from sched_runner.output.live import live
     from sched_runner.output.outputs import Outputs
-    from sched_runner.schedule.lean_import import no_plugins
+    from sched_runner.schedule.lean_import import import_apscheduler
     from sched_runner.tell.monitoring import Monitoring
 
-    with no_plugins():
-        from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
+    import_apscheduler()
+    from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
 
     environ = dict(os.environ)
     place = _place(environ, arguments.main)
