@@ -80,22 +80,22 @@ def first_due(previous: State, settings: Settings, now: float, boottime: float, 
 
     ``boottime`` is ``now`` on the boot clock.
     """
-    last = last_due(previous, now, boottime) if resumes(previous, settings, supervised=supervised) else None
-    if last is not None:
-        return of(settings, _date(last)).after(_date(last)).timestamp()
-    if settings.start == "due":
-        return of(settings, _date(now)).after(_date(now)).timestamp()
-    return now
+    at_start = settings.start != "due" or crashed(previous, supervised=supervised)
+    resumed = settings.start in ("resume", "due") or crashed(previous, supervised=supervised)
+    last = last_due(previous, now, boottime) if resumed else None
+    if last is None:
+        return now if at_start else of(settings, _date(now)).after(_date(now)).timestamp()
+    kept = of(settings, _date(last))
+    first = kept.after(_date(last)).timestamp()
+    return first if at_start or first > now else kept.after(_date(now)).timestamp()
 
 
-def resumes(previous: State, settings: Settings, *, supervised: bool) -> bool:
-    """Whether a start goes on with the cadence of the scheduler before.
+def crashed(previous: State, *, supervised: bool) -> bool:
+    """Whether the scheduler before ended uncleanly, in this boot, and a supervisor such as systemd has restarted it.
 
-    One that ended uncleanly is restarted by a supervisor, such as systemd, again and again: its runs must not come more
-    often for that.
+    It does so again and again: runs must not come more often for that.
     """
-    crashed = supervised and not previous.clean and previous.boot_id == clock.boot_id()
-    return crashed or settings.start in ("resume", "due")
+    return supervised and not previous.clean and previous.boot_id == clock.boot_id()
 
 
 def last_due(previous: State, now: float, boottime: float) -> float | None:

@@ -101,7 +101,7 @@ class Service:
         previous, supervised = self._store.state, self._is_supervised
         first = cadence.first_due(previous, settings, now, boottime, supervised=supervised)
         retry = None
-        if cadence.resumes(previous, settings, supervised=supervised):
+        if settings.start != "now" or cadence.crashed(previous, supervised=supervised):
             retry = retries.resumed(previous, settings, now, boottime)
         when = datetime.fromtimestamp(first, UTC)
         self._scheduler.begin(cadence.of(settings, when), when, retry)

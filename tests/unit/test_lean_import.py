@@ -15,7 +15,7 @@ NOT_NEEDED = {
     "asyncio", "ssl", "email", "zipfile", "importlib.metadata", "concurrent.futures.process", "pkg_resources", "pytz", "tzlocal",
 }  # fmt: skip
 DEBIANS = "/usr/lib/python3/dist-packages"
-USED = ("events", "executors.pool", "schedulers.blocking", "triggers.interval")
+USED = ("events", "executors.pool", "schedulers.blocking", "triggers.base")
 # What each series takes from other modules.
 IMPORTS = {
     "3.9.1": """
@@ -59,7 +59,7 @@ sys.path[:0] = sys.argv[1:]
 from sched_runner.schedule.lean_import import import_apscheduler
 import_apscheduler()
 lean = "apscheduler" in sys.modules
-from sched_runner import service
+from sched_runner.schedule import service
 loaded = list(sys.modules)
 
 from datetime import UTC
