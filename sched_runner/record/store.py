@@ -26,7 +26,7 @@ STATE, MARKER, FAILURE, TOLD = "state.json", "last_success.txt", "last_failure.j
 _MODE = 0o640
 _LARGEST = 1024 * 1024  # bytes
 _ASIDES = 9
-_NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
+NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
 
 T = TypeVar("T")
 
@@ -106,13 +106,14 @@ def sync(path: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Keep what is there under another name, so that a new file can be begun. Raises OSError."""
-    names = [path.with_name(f"{path.name}.faulty"), *(path.with_name(f"{path.name}.faulty{n}") for n in range(_ASIDES))]
-    for aside in names[:-1]:
-        with contextlib.suppress(IsADirectoryError, NotADirectoryError, FileExistsError):
+    for ending in ("", *range(_ASIDES)):
+        aside = path.with_name(f"{path.name}.faulty{ending}")
+        with contextlib.suppress(OSError):  # a directory stands there
             os.replace(path, aside)
             return aside
-    os.replace(path, names[-1])
-    return names[-1]
+    aside = path.with_name(f"{path.name}.faulty-{os.urandom(4).hex()}")
+    os.replace(path, aside)
+    return aside
 
 
 def load(directory: Path) -> State:
@@ -125,7 +126,7 @@ def load(directory: Path) -> State:
     except ValueError as error:
         raise StateError(f"{path} is faulty: {error}") from None
     except OSError as error:
-        if error.errno in _NOT_REGULAR:
+        if error.errno in NOT_REGULAR:
             raise StateError(f"{path} is not a regular file") from None
         raise
 
@@ -135,7 +136,7 @@ def open_lock(directory: Path) -> LockFile:
     try:
         return LockFile(directory)
     except OSError as error:
-        if error.errno not in (*_NOT_REGULAR, 0):
+        if error.errno not in (*NOT_REGULAR, 0):
             raise
     log.warning("%s is no regular file; it is kept as %s", directory / "lock", set_aside(directory / "lock"))
     return LockFile(directory)

@@ -1,6 +1,7 @@
 """The runs of a scheduler: each from its lock and its number to its summary."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -96,6 +97,7 @@ class Runs:
         try:
             return self._make_run(settings, environ)
         finally:
+            self._outputs.wait_until(math.inf)
             if self._store.state.running:  # something here has failed: the run has ended, and is not told
                 self._store.update(State.end_lost_run)
             self._lock.release(LockFile.RUN)

@@ -24,6 +24,11 @@ class Signals:
         self._arrived.add(number)
         self.wake()
 
+    @property
+    def arrived(self) -> set[int]:
+        """The signals that nobody has taken yet."""
+        return self._arrived
+
     def take(self) -> set[int]:
         """The signals that have arrived since the last time."""
         arrived, self._arrived = self._arrived, set()
