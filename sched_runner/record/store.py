@@ -133,13 +133,18 @@ def load(directory: Path) -> State:
 
 def open_lock(directory: Path) -> LockFile:
     """The lock file of a state directory; what else stands in its place is set aside. Raises OSError."""
+    return _with_regular(directory / "lock", lambda: LockFile(directory))
+
+
+def _with_regular(path: Path, attempt: Callable[[], T]) -> T:
+    """Attempt it, and once more when what is no regular file at the path has been set aside. Raises OSError."""
     try:
-        return LockFile(directory)
+        return attempt()
     except OSError as error:
         if error.errno not in (*NOT_REGULAR, 0):
             raise
-    log.warning("%s is no regular file; it is kept as %s", directory / "lock", set_aside(directory / "lock"))
-    return LockFile(directory)
+    log.warning("%s is no regular file; it is kept as %s", path, set_aside(path))
+    return attempt()
 
 
 class Store:
@@ -204,8 +209,9 @@ class Store:
     def _exclusive(self) -> Iterator[None]:
         """One load, change and save at a time, across processes and threads, which locks of fcntl(2) do not part."""
         with self._threads:
-            self._troubles.setdefault("lock", Trouble(str(self._directory / "lock"), "made anew")).report(
-                fault_of(self._lock.restore)
+            path = self._directory / "lock"
+            self._troubles.setdefault("lock", Trouble(str(path), "made anew")).report(
+                fault_of(lambda: _with_regular(path, self._lock.restore))
             )
             with self._lock.update():
                 yield
