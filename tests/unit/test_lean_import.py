@@ -3,7 +3,7 @@ from types import ModuleType
 
 import pytest
 
-from sched_runner.plugins import no_plugins
+from sched_runner.schedule.lean_import import no_plugins
 
 
 def test_apscheduler_finds_no_plugins_and_no_version_and_nothing_stays_of_that(monkeypatch):

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from sched_runner import alert
-from sched_runner.alert import Alert
-from sched_runner.state import State, Told
-from sched_runner.status import Status
+from sched_runner.record.state import State
+from sched_runner.record.status import Status
+from sched_runner.tell import alerts
+from sched_runner.tell.alerts import Alert, Told
 
 NOW = 1_700_000_000.0
 WELL = State(
-    boot_id="this boot", interval=60.0, timeout=60.0, last_success=NOW - 10, fresh_boottime=990.0, started=NOW - 500
+    boot_id="this boot", gap=60.0, timeout=60.0, last_success=NOW - 10, fresh_boottime=990.0, started=NOW - 500
 )
 FAILING = replace(WELL, failures_in_a_row=2)
 STALE = replace(WELL, last_success=NOW - 500, fresh_boottime=500.0)
@@ -19,7 +19,7 @@ SETTINGS = Alert("settings", "the settings are faulty", "SCHED_ENV=pord")
 
 def due(state, told="", *, when=NOW - 100, pid: int | None = 42, after=1, fault="", last_failure=FAILURE):
     status = Status("main-scheduler", pid, state, NOW, 1000.0, "this boot")
-    return alert.due(status, last_failure, Told(told, when), after=after, fault=fault)
+    return alerts.due(status, alerts.failure(last_failure), Told(told, when), after=after, fault=fault)
 
 
 def what(found):
