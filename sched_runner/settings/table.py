@@ -146,8 +146,9 @@ def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -
     found = [*faults]
     values = {attribute: _value(row, environ, place, found) for attribute, row in ROWS.items()}
     settings = _completed(Settings(**values), place)
-    if not environ.get("SCHED_INTERVAL") and settings.environment not in INTERVALS:
-        found.append(_unknown_environment(settings.environment))
+    environment = environ.get("SCHED_ENV", settings.environment)  # an empty one is no default
+    if not environ.get("SCHED_INTERVAL") and environment not in INTERVALS:
+        found.append(_unknown_environment(environment))
     known = (*NAMES, *_GIVEN_TO_MAIN)
     found += [
         f"{words.printable(name)}: no such setting{_nearest(name, NAMES)}"
