@@ -128,13 +128,15 @@ def _written(metadata: Mapping[str, Any], value: Any) -> object:
 
 def from_journal(record: Mapping[str, Any]) -> Run:
     """The run of which a record of the journal tells. Raises ValueError."""
+    if record.get("RUN") is None or record.get("STARTED") is None:
+        raise ValueError("not the record of a run")
     values = {}
     for f in fields(Run):
         text = record.get(f.metadata.get("journal", ""))
         if text is not None:
-            if not isinstance(text, str):
+            if not isinstance(text, str | int):  # python-systemd makes a number of EXIT_STATUS
                 raise ValueError(f"{f.name}: not one text")
-            values[f.name] = f.metadata["restore"](text)
+            values[f.name] = f.metadata["restore"](str(text))
     return ended_from_json(values)
 
 
