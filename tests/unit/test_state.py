@@ -1,12 +1,21 @@
+import json
+import math
 import os
+from contextlib import suppress
+from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sched_runner import clock
+from sched_runner.record import state
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.record.state import State
+from sched_runner.record.state import Due, State
+from sched_runner.record.status import Status, one_line
 from sched_runner.settings import places, table
+from sched_runner.tell import metrics
 
 SETTINGS = table.load({}, places.installed())
 
@@ -87,3 +96,107 @@ def test_a_state_that_nobody_wrote_is_of_this_host():
     assert State(host=os.uname().nodename).is_of_this_host()
     assert State(host="before it was renamed", boot_id=clock.boot_id()).is_of_this_host()
     assert not State(host="another", boot_id="another").is_of_this_host()
+
+
+def test_a_run_that_begins_has_the_next_number_and_the_time_it_was_due():
+    stored = State(number=6, boot_id="another")
+    run = stored.begin_run(Due(100.0, 50.0, 160.0))
+    assert (run.number, stored.number, stored.running) == (7, 7, run)
+    assert (stored.due, stored.due_boottime, stored.next_due) == (100.0, 50.0, 160.0)
+    assert stored.boot_id == clock.boot_id()
+
+
+def test_a_run_outside_of_the_schedule_moves_no_due_time():
+    stored = State(number=6, due=1.0, due_boottime=2.0, next_due=3.0)
+    stored.begin_run(None)
+    assert (stored.number, stored.due, stored.due_boottime, stored.next_due) == (7, 1.0, 2.0, 3.0)
+
+
+def test_a_run_that_begins_where_one_is_said_to_be_going_ends_that_as_interrupted():
+    stored = State(number=6, running=Run(6, started=1.0))
+    stored.begin_run(None)
+    assert [(run.number, run.outcome) for run in stored.runs] == [(6, Outcome.INTERRUPTED)]
+
+
+@pytest.mark.parametrize(("clean", "is_fresh"), [(True, True), (False, False)])
+def test_only_after_a_clean_end_does_a_start_count_as_fresh(clean, is_fresh):
+    stored = State(boot_id=clock.boot_id(), clean=clean, fresh_boottime=0.5)
+    stored.start(SETTINGS, "every 1 min", 2.0)
+    assert (stored.fresh_boottime != 0.5) is is_fresh
+    assert not stored.clean
+
+
+def test_a_scheduler_that_has_stopped_has_nothing_due():
+    stored = State(clean=False, next_due=3.0)
+    stored.stop()
+    assert (stored.clean, stored.next_due) == (True, None)
+
+
+def test_a_copy_can_be_changed_without_changing_the_original():
+    original = State(number=1, runs=[ended(1)], outcomes={"succeeded": 1})
+    copy = original.copy()
+    copy.begin_run(None)
+    copy.end_run(ended(2), None)
+    assert original == State(number=1, runs=[ended(1)], outcomes={"succeeded": 1})
+
+
+RUN = {"number": 7, "outcome": "failed", "started": 1.0, "duration": 1.0}
+POISONED = [
+    *[[], None, 7, "{}", True],
+    *({name: value} for name in ("number", "skipped", "failures_in_a_row") for value in (None, -1, 1.5, True, 10**400)),
+    *(
+        {name: value}
+        for name in ("started", "due", "due_boottime", "next_due", "last_success", "last_failure", "fresh_boottime")
+        for value in (math.nan, math.inf, -1, 1e30, -1e300, 10**400, "1", True, [], {})
+    ),
+    *({name: value} for name in ("gap", "timeout") for value in (math.nan, 1e30, -1, 10**400, "1", False, [1])),
+    *(
+        {name: value}
+        for name in ("boot_id", "host", "every", "environment")
+        for value in (None, 7, [], {}, "x" * 70_000)
+    ),
+    *({"clean": value} for value in (None, 0, 1, "true", [])),
+    *({"outcomes": value} for value in (None, [], 7, {"won": 1}, {"failed": -1}, {"failed": 1e30}, {"failed": None})),
+    *({"running": value} for value in ([], 7, "7", True, {"number": -1}, {"started": math.nan}, {"outcome": "won"})),
+    *({"runs": value} for value in (None, {}, "[]", [None], [[]], [{}], [7], [RUN | {"outcome": None}])),
+    *({"runs": [RUN | {name: math.nan}]} for name in ("number", "started", "duration", "cpu", "peak_kib")),
+    {"runs": [RUN | {"reason": {"a": []}}]},
+    {"runs": [RUN | {"signal": 10**400}]},
+]
+
+
+@pytest.mark.parametrize("values", POISONED, ids=lambda values: repr(values)[:40])
+def test_a_poisoned_state_is_refused_and_nothing_worse(values):
+    with pytest.raises(ValueError, match=r"not|neither|without"):
+        state.from_json(values)
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([1e9, 10**400, 253_370_764_800, "failed"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["number", "outcome", "started", "duration", "signal", "reason", "failed", "cpu"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([f.name for f in fields(State)]), ANYTHING, max_size=3))
+def test_whatever_stands_in_the_fields_of_a_state_it_is_taken_and_can_be_told_or_is_refused(values):
+    with suppress(ValueError):
+        found = state.from_json(values)
+        assert state.from_json(json.loads(json.dumps(state.as_json(found)))) == found
+        told = Status("main-scheduler", 0, found, 1e9, 1e5, "this boot")
+        assert told.text(coloured=False)
+        assert json.dumps(told.as_json())
+        assert one_line(found, 1e9).isprintable()
+        assert metrics.render("main-scheduler", found)
