@@ -1,4 +1,6 @@
 import io
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,115 @@ def test_whatever_is_accepted_both_readers_read_alike(path, lines):
     assert faults == []
     assert values == dotenv_values(stream=io.StringIO(text), interpolate=False)
     assert values == as_systemd_reads(text)
+
+
+@pytest.mark.parametrize("text", ["A=1\r\n", "A=1\r\nB 2\r\n# C\r\n" * 100, "A=1\nB=2\r\n"])
+def test_the_line_ends_of_windows_are_one_fault_however_many_there_are(path, text):
+    wanted = f"{path} has the line ends of Windows; remove them: sed -i 's/\\r$//' {path}"
+    assert read(path, text) == ({}, [wanted], [])
+
+
+@pytest.mark.parametrize("text", ["\ufeffA=1\n", "\ufeff# comment\nA=1\n", "\ufeffA=1\r\n", "\ufeff"])
+def test_a_byte_order_mark_is_one_fault_in_the_first_line(path, text):
+    values, (fault,), _ = read(path, text)
+    assert values == {}
+    assert fault.startswith(f"{path}:1: begins with a byte order mark")
+
+
+@pytest.mark.parametrize("line", ["A=b\r", "# comment\r", "\rA=b"])
+def test_a_lone_carriage_return_is_a_control_character(path, line):
+    _, (fault,), _ = read(path, f"{line}")
+    assert fault == f"{path}:1: has a control character in it"
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("PATH=$PATH:/opt/bin", "PATH"),
+        ("PATH=/opt/bin:${PATH}", "PATH"),
+        ("A=$A", "A"),
+        ("A=${A}x", "A"),
+        (" A = '$HOME/x'", "A"),
+        ("A=$USER", "A"),
+        ("A=$PWD", "A"),
+        ("A=`date`", "A"),
+        ("A=$(date)", "A"),
+    ],
+)
+def test_what_looks_as_if_a_shell_would_expand_it_gets_a_warning_and_is_taken_as_it_stands(path, line, name):
+    values, faults, warnings = read(path, f"FIRST=1\n{line}\n")
+    assert values[name] == line.partition("=")[2].strip(" '")
+    assert faults == []
+    assert warnings == [f"{path}:2: {name} is taken as it stands: nothing expands a $ here, write the value out"]
+
+
+@pytest.mark.parametrize("line", ["A=$5", "A=5$", "A=$HOMER", "A=US$", "A=a$b", "# PATH=$PATH", "A=$ PATH", "A.*=$b"])
+def test_a_dollar_that_no_shell_would_expand_to_something_known_gets_no_warning(path, line):
+    assert read(path, line).warnings == []
+
+
+def test_a_faulty_line_gets_no_warning_besides(path):
+    assert read(path, "PATH=$PATH # more\n").warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"), [("TOKEN=hush\\n", "hush"), ("TOKEN='hush", "hush"), ("TOKEN=hush # a", "hush")]
+)
+def test_a_fault_tells_no_value(path, text, secret):
+    assert secret not in read(path, text).faults[0]
+
+
+def test_a_file_of_1_mib_is_read_and_no_larger_one(path):
+    line = "A=" + "x" * 1021 + "\n"
+    assert read(path, line * 1024).faults == []
+    assert read(path, line * 1024 + "B").faults == [f"{path} cannot be read: it is larger than 1 MiB"]
+
+
+def test_a_directory_is_a_fault_and_costs_no_descriptor(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    assert environment_file.read(tmp_path).faults == [f"{tmp_path} cannot be read: Is a directory"]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("pipes", [True, False])
+def test_a_device_is_a_fault(pipes):
+    found = environment_file.read(Path("/dev/zero"), pipes=pipes)
+    assert found.faults == ["/dev/zero cannot be read: it is not a regular file"]
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def test_a_fifo_is_read_only_when_there_is_time_for_it_and_never_waited_for_else(fifo):
+    assert environment_file.read(fifo).faults == [f"{fifo} cannot be read: it is not a regular file"]
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_a_pipe_is_read_to_its_end(fifo, size):
+    def write():
+        fifo.write_text(f"A=1\nB={'x' * size}\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = environment_file.read(fifo, pipes=True)
+    writer.join()
+    assert found == ({"A": "1", "B": "x" * size}, [], [])
+
+
+@pytest.mark.parametrize("written", [None, b"A=1\n"])
+def test_a_pipe_that_nobody_ends_is_given_up(fifo, written, monkeypatch):
+    monkeypatch.setattr(environment_file, "_PIPE_LASTS", 0.05)
+    writer = os.open(fifo, os.O_RDWR)
+    if written:
+        os.write(writer, written)
+    (fault,) = environment_file.read(fifo, pipes=True).faults
+    os.close(writer)
+    assert "nobody has written to the end of this pipe" in fault
+
+
+def test_the_name_of_the_file_is_shown_printably(tmp_path):
+    (fault,) = environment_file.read(tmp_path / "a\x1b[2J\u202e").faults
+    assert fault.isprintable()
