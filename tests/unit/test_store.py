@@ -268,12 +268,6 @@ PLANTS = [plant_fifo, plant_link, plant_link_to_itself, plant_directory, plant_h
 planted = pytest.mark.parametrize("plant", [*PLANTS, plant_file_of_nobody])
 
 
-def is_planted(directory):
-    """Whether state.json is the file of the store again."""
-    path = directory / "state.json"
-    return not stat.S_ISREG(path.lstat().st_mode) or path.stat().st_size > 10_000
-
-
 def told(caplog):
     return [record.getMessage() for record in caplog.records]
 
