@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sched_runner import clock
 from sched_runner.record.state import State
+from sched_runner.schedule import cadence
 from sched_runner.schedule.cadence import FixedRate, first_due
 from sched_runner.settings import places, table
 
@@ -48,6 +49,53 @@ def test_due_times_lie_on_the_grid_with_now_between_the_last_and_the_next(interv
 
 def test_an_interval_of_a_day_is_24_hours_whatever_the_season():
     assert rate(timedelta(days=1)).after(NOON + timedelta(hours=23)) == NOON + timedelta(hours=24)
+
+
+GAPS = st.timedeltas(timedelta(seconds=0.1), timedelta(days=36525))
+MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2500, 1, 1), timezones=st.just(UTC))
+STEPS = st.timedeltas(timedelta(days=-40_000), timedelta(days=40_000))
+
+
+@given(GAPS, MOMENTS, MOMENTS)
+def test_the_next_due_time_is_to_come_and_the_last_has_come(gap, origin, now):
+    kept = FixedRate(gap, origin)
+    assert kept.last(now) <= now < kept.after(now)
+    assert kept.after(now) == max(kept.last(now) + gap, origin)
+
+
+@given(GAPS, MOMENTS, MOMENTS)
+def test_due_times_follow_one_another_without_a_gap_or_a_double(gap, origin, now):
+    kept = FixedRate(gap, origin)
+    first = kept.after(now)
+    second = kept.after(first)
+    assert second == first + gap
+    assert kept.last(first) == first
+    assert kept.last(second - timedelta(microseconds=1)) == first
+
+
+@given(GAPS, MOMENTS, MOMENTS, STEPS)
+def test_a_step_of_the_clock_leaves_the_time_to_the_next_run_as_it_was(gap, origin, now, step):
+    kept = FixedRate(gap, origin)
+    stepped = kept.stepped(step)
+    assert stepped.gap == gap
+    assert stepped.after(now + step) - (now + step) == kept.after(now) - now
+    assert stepped.last(now + step) - (now + step) == kept.last(now) - now
+    due = kept.after(now)
+    assert kept.due_after_step(due, step, now + step) == stepped.after(now + step)
+    assert stepped.stepped(-step) == kept
+
+
+@pytest.mark.parametrize(
+    ("environ", "every"),
+    [
+        ({}, "every 1 min"),
+        ({"SCHED_ENV": "prod"}, "every 4 h"),
+        ({"SCHED_INTERVAL": "0.1s"}, "every 0.1 s"),
+        ({"SCHED_INTERVAL": "7h 30min"}, "every 7 h 30 min"),
+    ],
+)
+def test_how_often_is_said_in_words(environ, every):
+    assert cadence.of(table.load(environ, places.installed()), NOON).every == every
 
 
 NOW, BOOTTIME = 1_700_000_000.0, 5000.0
