@@ -89,6 +89,7 @@ class Execution:
             self._start()
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._sweeper.sweep()
+            self._close()
             self._capture.close()
             raise NotStartedError(reason(error)) from None
         self.deadline = self._clock() + self._settings.timeout
@@ -231,8 +232,11 @@ class Execution:
             self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
 
     def _close(self) -> None:
-        for descriptor in (self._pidfd, self._fault):
-            os.close(descriptor)
+        """Close what is open; if ``wait`` has failed after it has done so, ``abort`` does it again."""
+        descriptors, self._pidfd, self._fault = (self._pidfd, self._fault), -1, -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _sweep(self) -> None:
         killed, given_up = self._sweeper.sweep()
