@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sched_runner import clock
@@ -56,6 +56,7 @@ MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2500, 1, 1), timezones=st.
 STEPS = st.timedeltas(timedelta(days=-40_000), timedelta(days=40_000))
 
 
+@settings(max_examples=100)
 @given(GAPS, MOMENTS, MOMENTS)
 def test_the_next_due_time_is_to_come_and_the_last_has_come(gap, origin, now):
     kept = FixedRate(gap, origin)
@@ -63,6 +64,7 @@ def test_the_next_due_time_is_to_come_and_the_last_has_come(gap, origin, now):
     assert kept.after(now) == max(kept.last(now) + gap, origin)
 
 
+@settings(max_examples=100)
 @given(GAPS, MOMENTS, MOMENTS)
 def test_due_times_follow_one_another_without_a_gap_or_a_double(gap, origin, now):
     kept = FixedRate(gap, origin)
@@ -73,6 +75,7 @@ def test_due_times_follow_one_another_without_a_gap_or_a_double(gap, origin, now
     assert kept.last(second - timedelta(microseconds=1)) == first
 
 
+@settings(max_examples=100)
 @given(GAPS, MOMENTS, MOMENTS, STEPS)
 def test_a_step_of_the_clock_leaves_the_time_to_the_next_run_as_it_was(gap, origin, now, step):
     kept = FixedRate(gap, origin)

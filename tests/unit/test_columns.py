@@ -2,7 +2,7 @@ import math
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sched_runner import words
@@ -126,6 +126,7 @@ PARSERS = [
 ]
 
 
+@settings(max_examples=100)
 @given(ANYTHING)
 def test_whatever_stands_there_a_parser_gives_what_it_takes_itself_or_raises_value_error(value):
     for parse in PARSERS:

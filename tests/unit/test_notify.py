@@ -3,7 +3,7 @@ import socket
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sched_runner.schedule.notify import Notifier, watchdog
@@ -63,6 +63,7 @@ def test_no_status_can_add_an_assignment(systemd, end):
         assert len(status.splitlines()) == 1
 
 
+@settings(max_examples=100)
 @given(st.text(max_size=1000))
 def test_whatever_a_status_says_it_is_one_assignment_of_a_sensible_length(text):
     told = Notifier({})

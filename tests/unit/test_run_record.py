@@ -2,7 +2,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sched_runner import clock
@@ -32,11 +32,13 @@ def in_journal(run):
     return {name: value if name == "EXIT_STATUS" else str(value) for name, value in fields if value is not None}
 
 
+@settings(max_examples=60)
 @given(ENDED)
 def test_a_run_comes_back_from_the_journal_as_it_was(run):
     assert run_record.from_journal(in_journal(run)) == run
 
 
+@settings(max_examples=60)
 @given(ENDED)
 def test_a_run_comes_back_from_a_file_as_it_was(run):
     assert run_record.from_json(json.loads(json.dumps(run_record.as_json(run)))) == run

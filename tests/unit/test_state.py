@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sched_runner import clock
@@ -190,6 +190,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from([f.name for f in fields(State)]), ANYTHING, max_size=3))
 def test_whatever_stands_in_the_fields_of_a_state_it_is_taken_and_can_be_told_or_is_refused(values):
     with suppress(ValueError):
