@@ -69,6 +69,12 @@ def test_a_run_is_there_once_however_its_start_is_rounded_in_the_journal():
     assert len(history.runs([record(ending)], [ending], 0.0, failed=False)) == 1
 
 
+@pytest.mark.parametrize("apart", [0.002, 0.04, 60.0])
+def test_two_runs_with_one_number_are_two_however_near_they_began(apart):
+    other = replace(ENDINGS[0], started=ENDINGS[0].started + apart)
+    assert numbers([other], ENDINGS[:1]) == [1, 1]
+
+
 def test_where_there_is_no_journal_state_json_is_enough():
     assert numbers((), ENDINGS) == [1, 2, 3, 4, 5, 6]
 
@@ -99,9 +105,21 @@ def test_since_is_a_time_or_a_span(text, wanted):
     assert history.parse_since(text, STARTED) == wanted
 
 
-def test_a_since_that_is_neither_says_what_to_write():
+@pytest.mark.parametrize("text", ["last week", "", "0001-01-01", "9" * 400, "2023-13-01", "1h30"])
+def test_a_since_that_is_neither_says_what_to_write(text):
     with pytest.raises(ValueError, match="use a date"):
-        history.parse_since("last week", STARTED)
+        history.parse_since(text, STARTED)
+
+
+def test_a_since_before_all_time_means_from_the_beginning():
+    assert history.parse_since("100y", STARTED) == 0.0
+    assert history.parse_since("1900-01-01", STARTED) == 0.0
+
+
+def test_what_main_py_wrote_into_the_journal_can_be_shown():
+    text = "no\x1b[2J\u202e\u2028" + "x" * 10_000
+    found = history.text([ended(1, Outcome.FAILED, reason=text)], coloured=False, barred=True)
+    assert all(line.isprintable() and len(line) < 700 for line in found.split("\n"))
 
 
 @pytest.fixture(autouse=True)

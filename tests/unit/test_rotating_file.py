@@ -302,6 +302,26 @@ def test_of_two_writers_only_one_rotates_a_full_file(log):
     assert log.text() == b"a\nb\n"
 
 
+class Overtaken(RotatingFile):
+    """Another writer has rotated the file when this one has the lock."""
+
+    @contextlib.contextmanager
+    def _rotation_lock(self):
+        with super()._rotation_lock():
+            os.rename(self.baseFilename, f"{self.baseFilename}.1")
+            Path(self.baseFilename).write_bytes(b"new\n")
+            yield
+
+
+def test_a_file_that_another_has_rotated_meanwhile_is_not_rotated_again(tmp_path):
+    log = Log(tmp_path, Overtaken)
+    log.fill()
+    log.write(b"a\n")
+    log.file.close()
+    assert log.files() == ["scheduler.log", "scheduler.log.1"]
+    assert log.text() == b"new\na\n"
+
+
 def logrotate(log):
     """What it does with "nocreate" and "missingok"."""
     if log.path.exists():

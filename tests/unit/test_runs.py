@@ -1,4 +1,7 @@
+import fcntl
 import json
+import os
+import struct
 from dataclasses import replace
 
 import pytest
@@ -10,7 +13,9 @@ from sched_runner.record.lock import LockFile
 from sched_runner.record.outcome import FAILURES, Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.store import Store
+from sched_runner.run.execution import Leftovers, NotStartedError
 from sched_runner.run.runs import Runs
+from sched_runner.settings import places, table
 from sched_runner.tell import alerts
 
 ENDED = 1_700_000_000.25
@@ -70,3 +75,72 @@ def test_the_first_success_after_a_failure_says_that_all_is_well_again(runs, tmp
     record(runs, replace(ended(Outcome.SUCCEEDED), number=8))
     found = json.loads((tmp_path / "last_failure.json").read_text())
     assert (found["number"], found["recovered"]) == (7, f"@{ENDED}")
+
+
+class Told:
+    """Outputs, monitoring, schedule and execution in one: notes in which order each is used."""
+
+    deadline, pid, leftovers = 60.0, 4711, Leftovers()
+
+    def __init__(self, **faults):
+        self.calls = []
+        self.faults = faults
+
+    def __getattr__(self, name):
+        def note(*arguments):
+            self.calls.append(name)
+            if name in self.faults:
+                raise self.faults[name]
+            return arguments[0].end(Outcome.SUCCEEDED, exit_status=0) if name == "wait" else None
+
+        return note
+
+
+SETTINGS = table.load({}, places.installed())
+
+
+def execute(directory, told):
+    lock = LockFile(directory)
+
+    class Watched(Store):
+        def sync(self):
+            told.calls.append("sync")
+            super().sync()
+
+    kept = Watched(directory, lock)
+    runs = Runs(kept, lock, told, told, -1, told)
+    return runs._execute(told, SETTINGS, {}, kept.update(lambda state: state.begin_run(None)))
+
+
+def test_a_run_is_told_and_made_durable_when_main_py_has_begun(tmp_path):
+    told = Told()
+    assert execute(tmp_path, told).outcome is Outcome.SUCCEEDED
+    assert told.calls == ["start", "wait_until", "begun", "sync", "wakeup", "wait"]
+
+
+def test_a_run_that_could_not_start_is_not_waited_for(tmp_path):
+    told = Told(start=NotStartedError("no such file"))
+    run = execute(tmp_path, told)
+    assert (run.outcome, run.reason, told.calls) == (Outcome.NOT_STARTED, "no such file", ["start"])
+
+
+@pytest.mark.parametrize("name", ["wait_until", "begun", "wakeup", "wait"])
+def test_whatever_fails_in_the_scheduler_while_a_run_goes_on_it_is_ended_and_told(tmp_path, name, caplog):
+    told = Told(**{name: ZeroDivisionError("a fault")})
+    run = execute(tmp_path, told)
+    assert told.calls[-1] == "abort"
+    assert (run.outcome, run.reason) == (Outcome.KILLED, "the scheduler had a fault of its own: a fault")
+    assert caplog.records[-1].getMessage() == "run 1 is ended, for the scheduler had a fault of its own"
+
+
+def test_where_another_process_has_a_run_going_none_is_made_and_that_is_counted_and_told(tmp_path, caplog):
+    lock = LockFile(tmp_path)
+    kept = Store(tmp_path, lock)
+    other = os.open(tmp_path / "lock", os.O_RDWR)  # its locks are its own, as another process's are (F_OFD_SETLK)
+    fcntl.fcntl(other, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, LockFile.RUN, 1, 0))
+    told = Told()
+    assert Runs(kept, lock, told, told, -1, told).make_run(SETTINGS, {}) is None
+    assert (store.load(tmp_path).skipped, store.load(tmp_path).number, told.calls) == (1, 0, [])
+    assert caplog.records[-1].getMessage() == (
+        "skipped a run: another process has one going, or is about to stop the scheduler"
+    )
