@@ -69,7 +69,7 @@ def test_a_new_interval_loses_no_run_that_was_asked_for():
         (timedelta(0), False, NOON),
         (timedelta(hours=-9.5), False, NOON + 9 * HOUR),
         # Asked for, it begins at once, and is not the one that is due a moment later.
-        (timedelta(milliseconds=500), True, NOON - HOUR),
+        (timedelta(seconds=5), True, NOON - HOUR),
         (timedelta(minutes=1), True, NOON - HOUR),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_run_waits_for_its_own_due_time_and_for_no_other(before, is_asked_for,
     scheduler.start()
     ((told, began),) = found
     assert told[:2] == pytest.approx((due.timestamp(), due.timestamp() - BOOT))
-    assert max(due, NOON - before) <= began < max(due, NOON - before) + timedelta(milliseconds=450)
+    assert max(due, NOON - before) <= began < max(due, NOON - before) + timedelta(seconds=4)
 
 
 def test_a_run_that_goes_on_knows_when_the_next_one_is_due():
