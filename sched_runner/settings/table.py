@@ -184,8 +184,9 @@ def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -
     settings = _completed(Settings(**values), place)
     if environ.get("SCHED_INTERVAL") and environ.get("SCHED_CALENDAR"):
         found.append("SCHED_INTERVAL and SCHED_CALENDAR both say when a run is due; set one of them")
-    if settings.environment not in INTERVALS and not (environ.get("SCHED_INTERVAL") or environ.get("SCHED_CALENDAR")):
-        found.append(_unknown_environment(settings.environment))
+    environment = environ.get("SCHED_ENV", settings.environment)  # an empty one is no default
+    if environment not in INTERVALS and not (environ.get("SCHED_INTERVAL") or environ.get("SCHED_CALENDAR")):
+        found.append(_unknown_environment(environment))
     known = (*NAMES, *_GIVEN_TO_MAIN)
     found += [
         f"{words.printable(name)}: no such setting{_nearest(name, NAMES)}"
