@@ -57,6 +57,7 @@ def next_due(settings: Settings, status: Status) -> float:
     stored = status.state
     if status.pid is not None and stored.next_due is not None:
         due = stored.next_due - (stored.gap or settings.interval) + settings.interval
+        due = min(due, status.now + settings.interval)  # main.py may have written any time into the state
     else:
         due = cadence.first_due(stored, settings, status.now, status.boottime, supervised=False)
     return max(status.now, due)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sched_runner import config
+from sched_runner.settings import table
 
 UNITS = ["main-scheduler.service", "main-scheduler@reports.service"]
 ALERT_UNITS = [f"main-scheduler-alert{at}.{kind}" for at in ("", "@reports") for kind in ("service", "path", "timer")]
@@ -119,7 +119,7 @@ def test_shipped_settings_once_uncommented_are_read_alike(machine):
         f"import dotenv, json, os; os.environ.update(dotenv.dotenv_values('/tmp/all.env', interpolate=False)); {script}"
     )
     assert machine.run(["python3", "-c", dotenv]).stdout == by_systemd.stdout
-    assert tuple(names) == config.NAMES
+    assert tuple(names) == table.NAMES
 
 
 def test_catalog_knows_all_records(machine):
