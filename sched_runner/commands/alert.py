@@ -50,9 +50,9 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
     unread = ""
     try:
         found = installation.look()
-    except (OSError, store.StateError) as error:
+    except (OSError, store.StateError, OperatorError) as error:
         found, unread = status.of(installation.place.name, None, State()), str(error)
-    failure = store.read_object(reading.settings.state_dir / store.FAILURE)
+    failure = alerts.failure(store.read_object(reading.settings.state_dir / store.FAILURE))
     return alerts.trouble(found, failure, reading.settings.alert_after, faults, unread), found.state
 
 
@@ -113,7 +113,7 @@ def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[st
     if len(ways) == 1:
         missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")
     units = [f"{_alert_unit(installation)}.{kind}" for kind in ("path", "timer")] if installation.is_service else []
-    if off := [unit for unit in units if not is_enabled(unit)]:
+    if off := [unit for unit in units if not is_enabled(unit, environ())]:
         missing.append(f"not enabled: {' '.join(off)}; try systemctl enable --now {' '.join(off)}")
     print(*(f"{name}: {fault or 'told'}" for name, fault in results.items()), *missing, sep="\n")
     return 1 if any(results.values()) or missing else os.EX_OK

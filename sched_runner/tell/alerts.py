@@ -1,6 +1,6 @@
 """Alerts: what an operator is told when runs fail or do not come: at once, then once a day, and when it is over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from sched_runner.record.state import State
 from sched_runner.record.status import Status
 
 DAY = 86400.0  # seconds
+_SLACK = 60.0  # seconds that a retry may be late
+_LONGEST_HEADLINE = 200
 _OVER = {"settings": "the settings are in order again", "state": "the state can be read again"}
 
 
@@ -39,29 +41,37 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class _Output:
+class Failure:
     """What last_failure.json says of the last failed run, as far as an alert needs it."""
 
     number: int = column(columns.integer, 0)
     tail: list[str] = column(columns.list_of(columns.text, 50), list)
 
 
+def failure(values: Any) -> Failure:
+    """What last_failure.json says; the script may have put anything there."""
+    try:
+        return columns.read(Failure, values)
+    except ValueError:
+        return Failure()
+
+
 def told(values: Any) -> Told:
-    """What the memory of alerts says of one way; the script may have put anything there."""
+    """What the memory says of one way of telling; the script may have put anything there."""
     try:
         return columns.read(Told, values)
     except ValueError:
         return Told()
 
 
-def trouble(status: Status, failure: Mapping[str, Any], after: int, faults: Sequence[str], unread: str) -> Alert | None:
+def trouble(status: Status, failure: Failure, after: int, faults: Sequence[str], unread: str) -> Alert | None:
     """What is wrong, or None.
 
-    ``failure`` is what last_failure.json says; ``after`` is the number of failures in a row from which on they are
-    told; ``faults`` are those of the settings; ``unread`` says why the state cannot be read.
+    ``after`` is the number of failures in a row from which on they are told; ``faults`` are those of the settings;
+    ``unread`` says why the state cannot be read.
     """
     if status.state.failures_in_a_row >= after:
-        return _failing(status.state, failure)
+        return None if _is_tried_again(status) else _failing(status.state, failure)
     if faults:
         return Alert("settings", f"the settings are faulty: {faults[0]}", "\n".join(faults))
     if unread:
@@ -72,15 +82,18 @@ def trouble(status: Status, failure: Mapping[str, Any], after: int, faults: Sequ
     return None
 
 
-def _failing(state: State, failure: Mapping[str, Any]) -> Alert:
+def _is_tried_again(status: Status) -> bool:
+    """Whether a retry is going or will begin: only the last attempt says that a run has failed."""
+    running, retry = status.state.running, status.state.retry
+    return (running is not None and running.attempt > 1) or (retry is not None and status.now < retry.when + _SLACK)
+
+
+def _failing(state: State, failure: Failure) -> Alert:
     run = next((run for run in reversed(state.runs) if run.outcome in FAILURES), None)
     if run is None:
         return Alert("failing", "the last run failed")
-    try:
-        output = columns.read(_Output, failure)
-    except ValueError:
-        output = _Output()
-    return Alert("failing", messages.headline(run), "\n".join(output.tail) if output.number == run.number else "")
+    text = "\n".join(failure.tail) if failure.number == run.number else ""
+    return Alert("failing", words.printable(messages.headline(run), _LONGEST_HEADLINE), text)
 
 
 def due(trouble: Alert | None, state: State, told: Told, now: float) -> Alert | None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from subprocess import PIPE, STDOUT
 
 from sched_runner import words
+from sched_runner.record.outcome import signal_name
 
 SENDMAIL = "/usr/sbin/sendmail"
 LASTS = 60.0  # seconds
@@ -23,16 +24,21 @@ class UndeliveredError(Exception):
 
 def by_mail(addresses: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> None:
     """Hand a mail to the host's sendmail. Raises UndeliveredError."""
-    from email.message import EmailMessage
-
     if not os.access(SENDMAIL, os.X_OK):
         raise UndeliveredError(f"this host has no {SENDMAIL}; postfix, exim4 and msmtp-mta bring one")
-    mail = EmailMessage()
-    mail["To"] = ", ".join(addresses)
-    mail["Subject"] = f"{sender}: {subject}".replace("=?", "= ?")  # or it would be decoded (RFC 2047)
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-    mail.set_content(f"{sender}: {subject}\n\n{text}\n")
-    run((SENDMAIL, "-i", "-t"), mail.as_bytes(), environ)
+    run((SENDMAIL, "-i", "-t"), mail(addresses, sender, subject, text), environ)
+
+
+def mail(addresses: Sequence[str], sender: str, subject: str, text: str) -> bytes:
+    """The mail of an alert."""
+    from email.message import EmailMessage
+
+    made = EmailMessage()
+    made["To"] = ", ".join(addresses)
+    made["Subject"] = f"{sender}: {subject}".replace("=?", "= ?")  # or it would be decoded (RFC 2047)
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+    made.set_content(f"{sender}: {subject}\n\n{text}\n")
+    return made.as_bytes()
 
 
 def by_command(command: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> None:
@@ -40,10 +46,10 @@ def by_command(command: Sequence[str], environ: Mapping[str, str], sender: str, 
     run(command, f"{sender}: {subject}\n\n{text}\n".encode(), environ)
 
 
-def is_enabled(unit: str) -> bool:
+def is_enabled(unit: str, environ: Mapping[str, str]) -> bool:
     """Whether systemd starts this unit at boot."""
     try:
-        run(("systemctl", "is-enabled", "--quiet", unit), b"", os.environ)
+        run(("systemctl", "is-enabled", "--quiet", unit), b"", environ)
     except UndeliveredError:
         return False
     return True
@@ -64,6 +70,8 @@ def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None
     said = _wait(process)
     if said is None:
         raise UndeliveredError(f"{name} was not done after {LASTS:g} s, and was killed")
+    if process.returncode < 0:
+        raise UndeliveredError(f"{name} was ended by {signal_name(-process.returncode)}: {said}")
     if process.returncode:
         raise UndeliveredError(f"{name} ended with exit status {process.returncode}: {said}")
 
