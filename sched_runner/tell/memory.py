@@ -35,6 +35,8 @@ class Memory:
         for file in self._files:
             try:
                 file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                if file.is_dir():  # a script may have made it, to have nothing remembered
+                    store.set_aside(file)
                 store.write_atomic(file, text)
             except OSError as error:
                 fault = fault or str(error)

@@ -96,3 +96,13 @@ def no_thread(name: str) -> None:
         original(thread)
 
     wrap("threading:Thread.start", start)
+
+
+def sendmail(program: str) -> None:
+    """The host's sendmail is this program."""
+    import_module("sched_runner.tell.deliveries").SENDMAIL = program
+
+
+def short_deliveries(seconds: float) -> None:
+    """A delivery that takes longer is given up."""
+    import_module("sched_runner.tell.deliveries").LASTS = seconds

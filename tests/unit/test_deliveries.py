@@ -77,7 +77,9 @@ def test_a_mail_can_be_made_of_any_text(subject, text):
 
 def test_a_host_without_sendmail_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(deliveries, "SENDMAIL", str(tmp_path / "sendmail"))
-    with pytest.raises(deliveries.UndeliveredError, match=r"this host has no .*/sendmail; postfix, exim4 and msmtp-mta"):
+    with pytest.raises(
+        deliveries.UndeliveredError, match=r"this host has no .*/sendmail; postfix, exim4 and msmtp-mta"
+    ):
         deliveries.by_mail(TO, {}, "s", "subject", "text")
 
 

@@ -28,11 +28,11 @@ def test_what_cannot_be_kept_in_the_first_place_is_kept_in_the_next_and_the_newe
     first, second = tmp_path / "first", tmp_path / "second"
     Memory([first], NOW).keep("mail", Told("stale", NOW - 500))
     Memory([first], NOW).keep("command", TOLD)
-    (first / "last_alert.json").rename(tmp_path / "saved")
-    (first / "last_alert.json").mkdir()
+    first.rename(tmp_path / "saved")
+    first.touch()
     assert Memory([first, second], NOW).keep("mail", TOLD) == ""
-    (first / "last_alert.json").rmdir()
-    (tmp_path / "saved").rename(first / "last_alert.json")
+    first.unlink()
+    (tmp_path / "saved").rename(first)
     memory = Memory([first, second], NOW)
     assert (memory.told("mail"), memory.told("command")) == (TOLD, TOLD)
 
@@ -66,6 +66,7 @@ def plant(text):
 @pytest.mark.parametrize(
     "poison",
     [
+        os.mkdir,
         plant_fifo,
         plant_link,
         plant(b"\xff\xfe"),
