@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     ways = _ways(installation, reading)
     if arguments.test:
         return _test(installation, ways, faults)
-    memory = Memory(_directories(installation, reading), clock.wall())
+    memory = Memory(_directory(installation, reading), clock.wall())
     failed = teller.tell(partial(_look, installation, reading, faults), ways, memory)
     if failed:
         raise OperatorError("the alert could not be told: " + "; ".join(map(": ".join, failed.items())))
@@ -56,11 +56,10 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
     return alerts.trouble(found, failure, reading.settings.alert_after, faults, unread), found.state
 
 
-def _directories(installation: Installation, reading: Reading) -> list[Path]:
-    """Where to remember what was told: in the directories of the alert unit, which main.py cannot write to."""
-    name = _alert_unit(installation)
-    own = [Path("/var/lib", name), Path("/run", name)] if installation.is_service else []
-    return [*own, reading.settings.state_dir]
+def _directory(installation: Installation, reading: Reading) -> Path:
+    """Where to remember what was told: in the alert unit's own directory, to which main.py cannot write."""
+    own = Path("/var/lib", _alert_unit(installation))
+    return own if installation.is_service and own.is_dir() else reading.settings.state_dir
 
 
 def _alert_unit(installation: Installation) -> str:

@@ -1,27 +1,28 @@
-"""What operators were told, by each way of telling: kept where main.py cannot write, if there is such a place."""
+"""What operators were told, by each way of telling."""
 
 import json
-from collections.abc import Sequence
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 from sched_runner.record import store
 from sched_runner.tell import alerts
 from sched_runner.tell.alerts import Told
+from sched_runner.troubles import fault_of
+
+_SIZE = 1024  # bytes: what is told later has room already, if the disk is full then
 
 
 class Memory:
-    """Reads all of the directories, and writes to the first that can be written: a disk may be full."""
+    """Is kept in a file, which is made while there is room."""
 
-    def __init__(self, directories: Sequence[Path], now: float) -> None:
+    def __init__(self, directory: Path, now: float) -> None:
         """What is said to have been told after ``now`` is no memory of ours."""
-        self._files = [directory / store.TOLD for directory in directories]
-        self._told: dict[str, Told] = {}
-        for file in self._files:
-            for way, values in store.read_object(file).items():
-                told = alerts.told(values)
-                if self.told(way).when < told.when <= now:
-                    self._told[way] = told
+        self._file = directory / store.TOLD
+        found = {way: alerts.told(values) for way, values in store.read_object(self._file).items()}
+        self._told = {way: told for way, told in found.items() if told.when <= now}
+        if not self._file.exists():
+            self._save()
 
     def told(self, way: str) -> Told:
         """What was told this way last."""
@@ -30,16 +31,22 @@ class Memory:
     def keep(self, way: str, told: Told) -> str:
         """Remember this; gives why that cannot be done, or an empty string."""
         self._told[way] = told
-        text = json.dumps({way: asdict(told) for way, told in self._told.items()}) + "\n"
-        fault = ""
-        for file in self._files:
-            try:
-                file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                if file.is_dir():  # a script may have made it, to have nothing remembered
-                    store.set_aside(file)
-                store.write_atomic(file, text)
-            except OSError as error:
-                fault = fault or str(error)
-            else:
-                return ""
-        return fault
+        return self._save()
+
+    def _save(self) -> str:
+        text = json.dumps({way: asdict(told) for way, told in self._told.items()}).ljust(_SIZE) + "\n"
+        fault = fault_of(lambda: self._replace(text))
+        return fault if fault and fault_of(lambda: self._overwrite(text)) else ""
+
+    def _replace(self, text: str) -> None:
+        self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if self._file.is_dir():  # a script may have made it, to have nothing remembered
+            store.set_aside(self._file)
+        store.write_atomic(self._file, text)
+
+    def _overwrite(self, text: str) -> None:
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, text.encode(), 0)
+        finally:
+            os.close(descriptor)

@@ -41,7 +41,7 @@ def reset(machine):
         systemctl -q disable main-scheduler main-scheduler@
         systemctl -q --runtime unmask main-scheduler main-scheduler@reports
         rm -rf /var/log/main-scheduler* /var/lib/main-scheduler* /opt/main-scheduler /etc/main-scheduler
-        rm -rf /etc/default/main-scheduler* /etc/systemd/system/main-scheduler*.d /run/main-scheduler*
+        rm -rf /etc/default/main-scheduler* /etc/systemd/system/main-scheduler*.d /run/main-scheduler
         systemctl reset-failed
         [ -e /usr/local/bin/main-scheduler ] || {SOURCE}/deploy/install.sh
         install -m 640 -g main-scheduler {SOURCE}/deploy/systemd/main-scheduler.default /etc/default/main-scheduler

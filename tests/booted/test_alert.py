@@ -141,8 +141,9 @@ def test_a_mail_that_cannot_be_sent_is_tried_again_and_the_record_is_not_repeate
 
 FORGES = """
 import json, os, sys
-forged = json.dumps({way: {"kind": "failing", "when": 4e9, "count": 1} for way in ("journal", "mail", "command")})
-for path in ("/var/lib/main-scheduler-alert", "/run/main-scheduler-alert", os.environ["STATE_DIRECTORY"]):
+when = __import__("time").time() - 1
+forged = json.dumps({way: {"kind": "failing", "when": when, "count": 0} for way in ("journal", "mail", "command")})
+for path in ("/var/lib/main-scheduler-alert", os.environ["STATE_DIRECTORY"]):
     for name in ("last_alert.json", ".last_alert.json.new"):
         try:
             with open(f"{path}/{name}", "w") as file:
@@ -157,15 +158,14 @@ sys.exit(3)
 def test_main_py_cannot_forge_what_was_told(machine, service):
     alerts = Alerts(service)
     service.settings(SCHED_ENV="prod")
-    machine.run(["main-scheduler", "alert"])  # the directories are there
-    machine.run(["systemctl", "start", f"{alerts.name}.service"], check=False)
+    machine.run(["systemctl", "start", f"{alerts.name}.service"])  # its directory is there
+    assert len(alerts.await_records(1)) == 1
     machine.forget_journal()
     service.script(FORGES)
     alerts.switch_on("path")
     service.start()
     assert alerts.await_records(1) == ["run 1 failed: exit status 3"]
     assert "written /var/lib/main-scheduler-alert" not in service.log()
-    assert "written /run/main-scheduler-alert" not in service.log()
     assert "written /var/lib/main-scheduler\n" in service.log()
 
 
@@ -186,7 +186,8 @@ def test_nothing_is_told_where_nothing_was_switched_on(machine, service):
 def let_time_pass(service):
     """As if start and last success were hours ago."""
     state = json.loads(service.machine.read(f"{service.state}/state.json"))
-    for name in ("fresh_boottime", "last_success", "started"):
+    state["fresh_boottime"] = None  # this boot may be younger
+    for name in ("last_success", "started"):
         state[name] -= 20_000
     service.machine.write(f"{service.state}/state.json", json.dumps(state))
 
@@ -273,7 +274,7 @@ def test_a_command_of_the_operators_gets_the_alert_and_the_names_of_the_settings
     assert "the last words" in machine.read(f"{TOLD}/text")
     proxy, token, home = machine.read(f"{TOLD}/names").split()
     assert (proxy, token) == ("http://proxy:3128", "t")
-    assert home == machine.run(f"systemctl show -P Environment {alerts.name}.service").stdout.strip().partition("=")[2]
+    assert home == "/"
 
 
 def test_a_test_says_what_works_and_what_is_missing(machine, alerts):

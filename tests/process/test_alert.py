@@ -225,7 +225,7 @@ def test_a_test_is_sent_by_every_way_and_remembers_nothing(site: Site) -> None:
     assert ended.stdout.splitlines()[-3:] == ["journal: told", "mail: told", "command: told"]
     assert "this is a test" in (site.path / "mails").read_text()
     assert "this is a test" in (site.path / "told").read_text()
-    assert not (site.own / "last_alert.json").exists()
+    assert "run 1 failed" in alert(site)
 
 
 def test_a_test_says_for_each_way_whether_it_works_and_what_is_missing(site: Site) -> None:

@@ -1,8 +1,10 @@
+import errno
 import json
 import os
 
 import pytest
 
+from sched_runner.tell import memory as memory_module
 from sched_runner.tell.alerts import Told
 from sched_runner.tell.memory import Memory
 
@@ -11,42 +13,42 @@ TOLD = Told("failing", NOW - 10, 3, NOW - 100)
 
 
 def test_each_way_is_remembered_on_its_own(tmp_path):
-    memory = Memory([tmp_path], NOW)
+    memory = Memory(tmp_path, NOW)
     assert memory.keep("mail", TOLD) == ""
     assert (memory.told("mail"), memory.told("command")) == (TOLD, Told())
     memory.keep("command", Told("stale", NOW))
-    again = Memory([tmp_path], NOW)
+    again = Memory(tmp_path, NOW)
     assert (again.told("mail"), again.told("command")) == (TOLD, Told("stale", NOW))
 
 
 def test_a_directory_that_is_not_there_is_made(tmp_path):
-    assert Memory([tmp_path / "a" / "b"], NOW).keep("mail", TOLD) == ""
-    assert Memory([tmp_path / "a" / "b"], NOW).told("mail") == TOLD
+    assert Memory(tmp_path / "a" / "b", NOW).keep("mail", TOLD) == ""
+    assert Memory(tmp_path / "a" / "b", NOW).told("mail") == TOLD
 
 
-def test_what_cannot_be_kept_in_the_first_place_is_kept_in_the_next_and_the_newest_counts(tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    Memory([first], NOW).keep("mail", Told("stale", NOW - 500))
-    Memory([first], NOW).keep("command", TOLD)
-    first.rename(tmp_path / "saved")
-    first.touch()
-    assert Memory([first, second], NOW).keep("mail", TOLD) == ""
-    first.unlink()
-    (tmp_path / "saved").rename(first)
-    memory = Memory([first, second], NOW)
-    assert (memory.told("mail"), memory.told("command")) == (TOLD, TOLD)
+def test_a_full_disk_has_room_for_the_memory_that_was_made_before(tmp_path, monkeypatch):
+    Memory(tmp_path, NOW)
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(memory_module.store, "write_atomic", full)
+    size = (tmp_path / "last_alert.json").stat().st_size
+    assert Memory(tmp_path, NOW).keep("mail", TOLD) == ""
+    assert Memory(tmp_path, NOW).told("mail") == TOLD
+    assert (tmp_path / "last_alert.json").stat().st_size == size
 
 
 def test_where_there_is_no_place_it_says_why_and_remembers_for_as_long_as_it_lives(tmp_path):
     (tmp_path / "file").touch()
-    memory = Memory([tmp_path / "file" / "in", tmp_path / "file" / "other"], NOW)
+    memory = Memory(tmp_path / "file" / "in", NOW)
     assert "Not a directory" in memory.keep("mail", TOLD)
     assert memory.told("mail") == TOLD
 
 
 def test_what_was_told_after_now_is_no_memory(tmp_path):
-    Memory([tmp_path], NOW).keep("mail", TOLD)
-    assert Memory([tmp_path], TOLD.when - 1).told("mail") == Told()
+    Memory(tmp_path, NOW).keep("mail", TOLD)
+    assert Memory(tmp_path, TOLD.when - 1).told("mail") == Told()
 
 
 def plant_fifo(file):
@@ -83,7 +85,7 @@ def plant(text):
 )
 def test_whatever_stands_in_its_place_is_no_memory_and_is_replaced(tmp_path, poison):
     poison(tmp_path / "last_alert.json")
-    memory = Memory([tmp_path], NOW)
+    memory = Memory(tmp_path, NOW)
     assert memory.told("mail") == Told()
     assert memory.keep("mail", TOLD) == ""
-    assert Memory([tmp_path], NOW).told("mail") == TOLD
+    assert Memory(tmp_path, NOW).told("mail") == TOLD
