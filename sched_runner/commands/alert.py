@@ -57,9 +57,13 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
 
 
 def _directory(installation: Installation, reading: Reading) -> Path:
-    """Where to remember what was told: in the alert unit's own directory, to which main.py cannot write."""
-    own = Path("/var/lib", _alert_unit(installation))
-    return own if installation.is_service and own.is_dir() else reading.settings.state_dir
+    """Where to remember what was told: in the alert unit's own directory, to which main.py cannot write.
+
+    A state directory that was moved may be that of several hosts, of which one shall tell.
+    """
+    own, state_dir = Path("/var/lib", _alert_unit(installation)), reading.settings.state_dir
+    is_moved = state_dir != installation.place.state_dir and state_dir.is_dir()
+    return own if installation.is_service and own.is_dir() and not is_moved else state_dir
 
 
 def _alert_unit(installation: Installation) -> str:

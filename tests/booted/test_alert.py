@@ -127,8 +127,9 @@ def test_a_mail_that_cannot_be_sent_is_tried_again_and_the_record_is_not_repeate
     service.script(FAILS_UNTIL_WELL)
     machine.run("mv /usr/sbin/sendmail /usr/sbin/sendmail.away")
     try:
-        alerts.switch_on("timer")
         service.start()
+        service.wait_for_runs(1)
+        alerts.switch_on("timer")
         told = "this host has no /usr/sbin/sendmail"
         machine.wait_until(lambda: machine.journal("-u", f"{alerts.name}.service").count(told) >= 3, 30, "it is tried")
     finally:
