@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -73,7 +72,7 @@ def _check(expression: str, run: Run) -> None:
     """Raises CalendarError."""
     if meant := _from_elsewhere(expression):
         raise CalendarError(f"{expression} is a line of a crontab; write SCHED_CALENDAR={meant}")
-    answer = ask(expression, int(time.time()), 1, run)
+    answer = ask(expression, int(clock.wall()), 1, run)
     # There may be one that is not all: now may lie where the clock shows its times again, and those are left out.
     if answer.is_all and not answer.times:
         raise CalendarError(f"{expression} never comes again")

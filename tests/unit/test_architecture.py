@@ -85,7 +85,7 @@ def test_the_leaves_import_nothing_of_ours():
     [
         ("apscheduler.", {"schedule/scheduler"}),
         ("systemd.", {"output/journal"}),
-        ("subprocess.", {"run/execution", "tell/alerts"}),
+        ("subprocess.", {"run/execution", "settings/calendars", "tell/alerts"}),
         ("dotenv.", {"settings/environment_file"}),
         ("urllib.request.", {"tell/pings"}),
         ("os.environ.", {"commands/installation", "commands/run"}),
