@@ -2,10 +2,13 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import groupby
+
+from sched_runner import clock
 
 # A variable of the service must change neither the language nor the form of the answer. env(1) leaves the others, and
 # so TZ, as they are.
