@@ -8,12 +8,16 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
+
+import sched_runner
 
 DEADLINE = 20.0
 _TICK = 0.01
 _TAG = "TEST_TAG"
+_LIBRARIES = ("APScheduler", "python-dotenv")
 
 T = TypeVar("T")
 
@@ -129,6 +133,20 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
+
+
+def copy_for_everybody(target: Path) -> None:
+    """A copy of the package and its libraries: those of the tests may lie where only root can read, as under /root."""
+    shutil.copytree(Path(sched_runner.__file__).parent, target / "sched_runner")
+    for name in _LIBRARIES:
+        found = metadata.distribution(name)
+        for file in found.files or ():  # none where the distribution has installed it, and then everybody can read it
+            source = Path(str(found.locate_file(file)))
+            if ".." not in file.parts and source.is_file():
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target / file)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def unprivileged_prefix() -> list[str]:

@@ -1,5 +1,6 @@
 """A directory with a main.py, the real command in it, and what is there afterwards."""
 
+import contextlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ class Site:
         self.path = path
         self.processes = Processes()
         self.commands: list[Command] = []
+        self.python = sys.executable
         keep = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
         self.env = {name: os.environ[name] for name in keep if name in os.environ}
         self.env |= self.processes.environment() | {"PYTHONDONTWRITEBYTECODE": "1", "SCHED_INTERVAL": "1s"}
@@ -56,15 +58,20 @@ class Site:
         os.mkfifo(path)
         return path
 
+    def use_copies(self, libraries: Path) -> None:
+        """The scheduler is run from here, by a Python outside of the tests' virtual environment."""
+        self.python = os.path.realpath(sys.executable)
+        self.env["PYTHONPATH"] = str(libraries)
+
     # The command
 
     def line(self, *arguments: str, patch: str = "") -> list[str]:
         if not patch:
-            return [sys.executable, "-m", "sched_runner", *arguments]
+            return [self.python, "-m", "sched_runner", *arguments]
         number = len(list(self.path.glob("patch*.py")))
         file = self.path / f"patch{number}.py"
         file.write_text(textwrap.dedent(patch))
-        return [sys.executable, str(SUPPORT / "launcher.py"), str(file), *arguments]
+        return [self.python, str(SUPPORT / "launcher.py"), str(file), *arguments]
 
     def start(
         self, *arguments: str, patch: str = "", prefix: Sequence[str] = (), options: Any = None, **env: str
@@ -121,8 +128,12 @@ class Site:
         return [run["outcome"] for run in self.runs()]
 
     def await_runs(self, count: int = 1, deadline: float = DEADLINE) -> list[dict[str, Any]]:
-        """Wait until so many runs have ended; gives them."""
-        return wait_until(lambda: len(self.runs()) >= count and self.runs(), deadline, f"{count} runs")
+        """Wait until so many runs have ended, and are told where the log can be written; gives them."""
+        runs = wait_until(lambda: len(self.runs()) >= count and self.runs(), deadline, f"{count} runs")
+        summary = f"run {runs[-1]['number']} {runs[-1]['outcome']}".encode()
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: summary in self.log(), 0.5)
+        return runs
 
     def ask_for_a_run(self, scheduler: Command, ask: Callable[[], object] | None = None) -> None:
         """Have one run begin by a signal, or by ``ask``; a scheduler whose last run is just ending refuses: ask again."""
