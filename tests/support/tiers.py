@@ -1,0 +1,179 @@
+"""Runs tiers of the tests, one after the other: says when each begins, and at the end what ran and what was left out.
+
+    tiers.py [lint] [unit] [process] [booted] [cluster]
+    tiers.py --soak
+
+./tests/run.sh prepares what it needs.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+CHECKOUT = Path(__file__).parents[2]
+CODE = ("sched_runner", "tests", "deploy")  # and not whatever else lies in this directory
+SCRIPTS = ("deploy/*.sh", "tests/*.sh", "tests/*/*.sh")
+TIERS = ("lint", "unit", "process", "booted", "cluster")
+ABOUT = {
+    "lint": "20 s",
+    "unit": "10 s",
+    "process": "1 min",
+    "booted": "5 min, and 2 more the first time, for images of Debian",
+    "cluster": "5 min, and 1 more the first time, for an image of Debian",
+    "booted and cluster": "7 min, and 3 more the first time, for images of Debian",
+    "soak": "30 min",
+}
+IN_CI = os.environ.get("CI") == "true"
+
+
+@dataclass
+class Result:
+    """What became of a tier."""
+
+    tier: str
+    seconds: float = 0.0
+    passed: int = 0
+    failed: int = 0
+    left_out: Counter = field(default_factory=Counter)  # of reasons
+
+    def __str__(self):
+        told = [f"{self.passed} passed", f"{self.failed} failed"] if self.passed or self.failed else []
+        told += [
+            f"{count} left out: {reason}" if count else f"left out: {reason}" for reason, count in self.left_out.items()
+        ]
+        return f"{self.tier:<19} {span(self.seconds):>7}  {'; '.join(told)}"
+
+    @property
+    def is_bad(self):
+        return bool(self.failed or (IN_CI and self.tier != "process" and self.left_out))
+
+
+def span(seconds):
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def say(text):
+    print(f"\n--- {text}", flush=True)
+
+
+def call(*command):
+    return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+
+
+def lint():
+    result = Result("lint")
+    scripts = sorted(str(path.relative_to(CHECKOUT)) for pattern in SCRIPTS for path in CHECKOUT.glob(pattern))
+    for command in (
+        ("ruff", "check", *CODE),
+        ("ruff", "format", "--check", *CODE),
+        ("mypy",),
+        ("shellcheck", "--norc", *scripts),
+    ):
+        module = [sys.executable, "-m"] if command[0] != "shellcheck" else []
+        failed = call(*module, *command) != 0
+        result.failed += failed
+        result.passed += not failed
+    return result
+
+
+def run_pytest(tier, *arguments, prefix=()):
+    """Runs pytest, and reads what it has written down."""
+    result = Result(tier)
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory, "report.xml")
+        broken = call(*prefix, sys.executable, "-P", "-m", "pytest", f"--junit-xml={report}", *arguments) != 0
+        cases = ET.parse(report).iter("testcase") if report.exists() else ()
+        for case in cases:
+            if case.find("failure") is not None or case.find("error") is not None:
+                result.failed += 1
+            elif (skipped := case.find("skipped")) is not None:
+                result.left_out[skipped.get("message")] += 1
+            else:
+                result.passed += 1
+    if broken and not result.failed:
+        result.failed = 1  # it ended in a way that no test tells of
+    return result
+
+
+def root():
+    """What stands before a command that root shall run; None where there is no way."""
+    if os.getuid() == 0:
+        return []
+    sudo = shutil.which("sudo") and (["sudo", "-n", "true"], ["sudo", "-v"])
+    if sudo and any(subprocess.run(line, capture_output=line[1] == "-n", check=False).returncode == 0 for line in sudo):
+        names = ("CI", "LC_ALL", "PATH", "PYTHONSAFEPATH", "XDG_CACHE_HOME", "http_proxy", "https_proxy")
+        return ["sudo", "env", *(f"{name}={os.environ[name]}" for name in names if name in os.environ)]
+    return None
+
+
+def boot(tier, *directories):
+    """The tests that boot machines: a process for each release and one for the cluster, side by side."""
+    prefix = root()
+    if prefix is None:
+        return Result(tier, left_out=Counter({"booting machines needs root or sudo": 0}))
+    prepare = [*prefix, "tests/booted/prepare.sh"]
+    done = subprocess.run(prepare, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        return Result(tier, left_out=Counter({(done.stderr.strip() or "prepare.sh failed").splitlines()[-1]: 0}))
+    processes = 2 * ("tests/booted" in directories) + ("tests/cluster" in directories)
+    # Root leaves nothing in a user's checkout.
+    parallel = ("-n", str(processes), "--dist", "loadgroup", "-p", "no:cacheprovider")
+    return run_pytest(tier, *parallel, *directories, prefix=[*prefix, *(["env", "PYTHONDONTWRITEBYTECODE=1"])])
+
+
+def perform(tier):
+    match tier:
+        case "lint":
+            return lint()
+        case "unit":
+            return run_pytest(tier, "-n", "2", "tests/unit")
+        case "process":
+            return run_pytest(tier, "-m", "not soak", "-n", "6", "tests/process")
+        case "soak":
+            return run_pytest(tier, "-m", "soak", "tests/process")
+        case _:
+            return boot(tier, *(f"tests/{name}" for name in tier.split(" and ")))
+
+
+def main(words):
+    if words == ["--soak"]:
+        tiers = ["soak"]
+    else:
+        tiers = [tier for tier in TIERS if not words or tier in words]
+        if tiers[-2:] == ["booted", "cluster"]:
+            tiers[-2:] = ["booted and cluster"]
+    interrupts = []
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(
+            signal.SIGINT, lambda *_: interrupts.append(1)
+        )  # the tests of this moment get it too, and tidy up
+    results = []
+    began = time.monotonic()
+    for tier in tiers:
+        if interrupts:
+            return 130
+        say(
+            f"{tier} tests begin, they take about {ABOUT[tier]}"
+            if tier != "lint"
+            else f"lint begins, about {ABOUT[tier]}"
+        )
+        tier_began = time.monotonic()
+        results.append(perform(tier))
+        results[-1].seconds = time.monotonic() - tier_began
+    say("what ran")
+    print(*results, sep="\n")
+    print(f"{'in all':<19} {span(time.monotonic() - began):>7}")
+    print(f"{sum(result.passed for result in results)} passed, {sum(result.failed for result in results)} failed")
+    return int(any(result.is_bad for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
