@@ -10,7 +10,7 @@ from harness.processes import (
     unprivileged_prefix,
     wait_until,
 )
-from harness.site import PACKAGE, SUPPORT, Site, gaps, joined
+from harness.site import PACKAGE, SUPPORT, Site, gaps, joined, share_a_grid
 from harness.supervisor import Supervisor
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "copy_for_everybody",
     "gaps",
     "joined",
+    "share_a_grid",
     "tmpfs_prefix",
     "unprivileged_prefix",
     "wait_until",

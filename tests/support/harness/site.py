@@ -197,3 +197,15 @@ def joined(log: bytes, channel: str = "stdout", run: int | None = None) -> bytes
 def gaps(times: Sequence[float]) -> list[float]:
     """The times between one and the next."""
     return [later - earlier for earlier, later in pairwise(times)]
+
+
+def share_a_grid(before: Sequence[float], after: Sequence[float], interval: float, count: int = 3) -> bool:
+    """Whether a start of those before and so many of those after lie on one grid, within a fifth of the interval.
+
+    A busy machine makes single starts late, by any time; a schedule that was moved makes all of them late or early.
+    """
+
+    def punctual(times: Sequence[float], grid: float) -> int:
+        return sum((when - grid + 0.02) % interval < interval / 5 for when in times)
+
+    return any(punctual(before, grid) and punctual(after, grid) >= count for grid in (*before, *after))
