@@ -222,7 +222,7 @@ def test_sched_start_resume_keeps_the_cadence_over_every_start(site: Site) -> No
     site.await_runs(1)
     assert scheduler.stop() == 0
     _, second = second_start(site, **env)
-    assert second - site.times()[0] == pytest.approx(4.0, abs=0.6)
+    assert 3.5 < second - site.times()[0] < 7.5, "neither at once nor at the due time after the next"
 
 
 def test_a_scheduler_that_crashes_again_and_again_does_not_run_more_often(site: Site, supervisor: Supervisor) -> None:
