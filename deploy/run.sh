@@ -89,5 +89,12 @@ export SAMPLE_MAILDIR="${SAMPLE_MAILDIR:-$PWD/scheduler/Maildir}"
 
 find_python >/dev/null || install_packages
 python=$(find_python) || refuse 1 "needs Python 3.11 or newer"
-exec "$python" -I -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); from sched_runner.cli import main; sys.exit(main())' \
-    "$tree" run
+# A json.py of yours beside the README is yours: only the package is looked up there.
+exec "$python" -I -c '
+import sys
+tree = sys.argv.pop(1)
+sys.path.insert(0, tree)
+import sched_runner
+sys.path.remove(tree)
+from sched_runner.cli import main
+sys.exit(main())' "$tree" run

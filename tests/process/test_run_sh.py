@@ -87,6 +87,21 @@ def test_sched_python_wins_over_the_activated_environment(site: Site, environmen
     assert scheduler.stop() == 0
 
 
+@needs_libraries
+def test_a_file_of_the_users_beside_the_readme_is_not_taken_for_a_library(site: Site) -> None:
+    (site.path / "checkout/deploy").mkdir(parents=True)
+    shutil.copytree(CHECKOUT / "sched_runner", site.path / "checkout/sched_runner")
+    shutil.copy(RUN_SH, site.path / "checkout/deploy")
+    (site.path / "checkout/json.py").write_text("raise SystemExit('mine')")
+    site.main("print('runs')")
+    scheduler = Command(
+        ["checkout/deploy/run.sh", "main.py"], site.env | {"SCHED_INTERVAL": "1h", "CDPATH": "/tmp"}, site.path
+    )
+    site.commands.append(scheduler)
+    assert site.await_runs()[0]["outcome"] == "succeeded"
+    assert scheduler.stop() == 0
+
+
 def settings_of(site: Site, script: Path, **env: str) -> dict[str, str]:
     """What run.sh hands to the scheduler: a Python of the test's own in its place tells it."""
     fake = site.path / "bin"
