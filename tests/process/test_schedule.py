@@ -300,7 +300,7 @@ def test_a_run_that_another_process_has_going_a_moment_before_it_is_due_is_no_re
     site.start(patch=patch, SCHED_INTERVAL="1s")
     site.await_runs(1)
     lock = LockFile(site.own)
-    assert lock.acquire(LockFile.RUN)
+    wait_until(lambda: lock.acquire(LockFile.RUN))
     (site.path / "held").touch()
     site.await_file("asked")
     lock.release(LockFile.RUN)
