@@ -161,8 +161,9 @@ take_home_away() {
     fi
     if [ -e /var/lib/systemd/linger/main-scheduler ]; then
         say "the account main-scheduler no longer lingers: what it ran outside of the service is ended"
-        loginctl disable-linger main-scheduler
-        loginctl terminate-user main-scheduler || true
+        loginctl disable-linger main-scheduler 2>/dev/null || rm -f /var/lib/systemd/linger/main-scheduler
+        loginctl terminate-user main-scheduler 2>/dev/null || true
+        systemctl stop "user@$(id -u main-scheduler).service" 2>/dev/null || true
     fi
 }
 
