@@ -106,7 +106,7 @@ def watched_file():
 
 
 def shell_pipeline():
-    assert subprocess.run("echo hello | tr a-z A-Z", shell=True, capture_output=True).stdout == b"HELLO\n"
+    assert subprocess.run("echo hello | tr a-z A-Z", shell=True, capture_output=True, check=True).stdout == b"HELLO\n"
 
 
 def asyncio_subprocess():

@@ -32,7 +32,7 @@ plant(".config/systemd/user/out.service", "[Service]\\nExecStart=/usr/bin/touch 
 wants = home / ".config/systemd/user/default.target.wants"
 wants.mkdir(exist_ok=True)
 wants.joinpath("out.service").symlink_to("../out.service")
-print("asked", subprocess.run(["loginctl", "enable-linger"]).returncode)
+print("asked", subprocess.run(["loginctl", "enable-linger", "main-scheduler"]).returncode)
 """
 FORWARDS = f"""
 {HOME}
