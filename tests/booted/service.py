@@ -58,6 +58,7 @@ class Service:
     def __init__(self, machine, instance=None):
         self.machine = machine
         self.instance = instance
+        self.group = "main-scheduler"
         self.name = f"main-scheduler@{instance}" if instance else "main-scheduler"
         self.unit = f"{self.name}.service"
         self.settings_file = f"/etc/default/{self.name}"
@@ -71,7 +72,7 @@ class Service:
     def settings(self, **values):
         text = "".join(f"{name}={value}\n" for name, value in values.items())
         self.machine.write(self.settings_file, text, 0o640)
-        self.machine.run(["chgrp", "main-scheduler", self.settings_file])
+        self.machine.run(["chgrp", self.group, self.settings_file])
 
     def drop_in(self, text):
         """Adds a drop-in: its text, or the name of one that is shipped."""
