@@ -37,13 +37,13 @@ def reset(machine):
     """The installed service as it was after install.sh, not started, with nothing of earlier tests."""
     machine.run(f"""
         set -e
+        getent passwd main-scheduler >/dev/null && [ -e /usr/local/bin/main-scheduler ] || {SOURCE}/deploy/install.sh
         systemctl stop 'main-scheduler-alert*' main-scheduler 'main-scheduler@*'
         systemctl -q disable main-scheduler main-scheduler@
         systemctl -q --runtime unmask main-scheduler main-scheduler@reports
         rm -rf /var/log/main-scheduler* /var/lib/main-scheduler* /opt/main-scheduler /etc/main-scheduler
         rm -rf /etc/default/main-scheduler* /etc/systemd/system/main-scheduler*.d /run/main-scheduler
         systemctl reset-failed
-        [ -e /usr/local/bin/main-scheduler ] || {SOURCE}/deploy/install.sh
         install -m 640 -g main-scheduler {SOURCE}/deploy/systemd/main-scheduler.default /etc/default/main-scheduler
         install -D -m 755 {SOURCE}/deploy/main.py /opt/main-scheduler/main.py
         systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/main-scheduler.conf
