@@ -44,7 +44,9 @@ stop_units() {
 }
 
 remove_files() {
-    if cmp -s /etc/logrotate.d/main-scheduler /usr/local/share/main-scheduler/logrotate; then
+    if cmp -s /etc/logrotate.d/main-scheduler /usr/local/share/main-scheduler/logrotate ||
+        cmp -s /etc/logrotate.d/main-scheduler "$source/deploy/logrotate/main-scheduler"
+    then
         rm -f /etc/logrotate.d/main-scheduler
     fi
     rm -rf /usr/local/lib/main-scheduler /usr/local/share/main-scheduler /usr/local/share/doc/main-scheduler \
@@ -82,9 +84,10 @@ purge_account() { # NAME
 purge_accounts() {
     # A mail of the last alert may still be on its way out.
     systemctl kill --signal=KILL 'main-scheduler-alert*.service' 2>/dev/null || true
-    for settings in /etc/default/main-scheduler@*; do
-        case ${settings#*@} in '*' | *[!A-Za-z0-9._-]*) continue ;; esac
-        purge_account "main-scheduler-${settings#*@}"
+    for drop_in in /etc/systemd/system/main-scheduler@*.service.d/own-user.conf; do
+        [ -e "$drop_in" ] || continue
+        instance=${drop_in#*@}
+        purge_account "main-scheduler-${instance%.service.d/own-user.conf}"
     done
     purge_account main-scheduler
 }

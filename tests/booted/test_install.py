@@ -126,6 +126,19 @@ def test_purge_follows_nothing_that_is_in_the_directories_of_the_script(machine,
     machine.run(f"rm -rf /opt/main-scheduler; {INSTALL}")
 
 
+def test_purge_goes_on_where_the_account_has_a_process_elsewhere_and_names_it(machine):
+    machine.run("systemd-run --unit=elsewhere --uid=main-scheduler sleep 600")
+    purged = machine.run([UNINSTALL, "--purge"], check=False)
+    assert purged.returncode == 1
+    assert "account:main-scheduler" in purged.stderr
+    assert not machine.exists("/usr/local/bin/main-scheduler")
+    assert not machine.exists("/etc/default/main-scheduler")
+    machine.run("systemctl stop elsewhere")
+    machine.run([UNINSTALL, "--purge"])
+    assert machine.run(["getent", "passwd", "main-scheduler"], check=False).stdout == ""
+    machine.run(INSTALL)
+
+
 def test_links_that_lead_nowhere_are_kept(machine, service):
     for path in (service.script_file, service.settings_file):
         machine.run(f"ln -sf /srv/not-mounted/{path} {path}")
