@@ -168,8 +168,8 @@ take_home_away() {
 }
 
 warn_of_link_local_name_server() {
-    ! grep -Eqi '^nameserver[[:space:]]+(169\.254\.|fe[89ab])' /etc/resolv.conf 2>/dev/null ||
-        say "the name server in /etc/resolv.conf has a link-local address: you need the drop-in link-local.conf"
+    ! grep -Eqi '^nameserver[[:space:]]+(169\.254\.|fe[89ab]|fd20:ce:)' /etc/resolv.conf 2>/dev/null ||
+        say "the unit may not reach the name server in /etc/resolv.conf: you need the drop-in link-local.conf"
 }
 
 tell_system() {

@@ -139,6 +139,15 @@ def test_purge_goes_on_where_the_account_has_a_process_elsewhere_and_names_it(ma
     machine.run(INSTALL)
 
 
+@pytest.mark.parametrize(("address", "told"), [("169.254.169.254", 1), ("fe80::1%eth0", 1), ("192.0.2.1", 0)])
+def test_a_name_server_that_the_unit_may_not_reach_is_told(machine, address, told):
+    with_it = f"mount --bind /tmp/resolv.conf /etc/resolv.conf && {INSTALL}"
+    machine.write("/tmp/resolv.conf", f"nameserver {address}\n")
+    machine.run("touch /etc/resolv.conf")
+    said = machine.run(["unshare", "--mount", "sh", "-c", with_it]).stdout
+    assert said.count("link-local.conf") == told
+
+
 def test_links_that_lead_nowhere_are_kept(machine, service):
     for path in (service.script_file, service.settings_file):
         machine.run(f"ln -sf /srv/not-mounted/{path} {path}")
