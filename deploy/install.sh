@@ -156,8 +156,11 @@ put_files() {
 take_home_away() {
     home=$(getent passwd main-scheduler | cut -d : -f 6)
     if [ "$home" != / ]; then
-        usermod --prefix=/. --home=/ main-scheduler || refuse "the account main-scheduler keeps its home, $home"
-        say "the account main-scheduler had $home as its home, and has / now"
+        if usermod --prefix=/. --home=/ main-scheduler; then
+            say "the account main-scheduler had $home as its home, and has / now"
+        else  # it is not in /etc/passwd
+            say "the home of the account main-scheduler is $home: make it /, for other programs obey what lies there"
+        fi
     fi
     if [ -e /var/lib/systemd/linger/main-scheduler ]; then
         say "the account main-scheduler no longer lingers: what it ran outside of the service is ended"
