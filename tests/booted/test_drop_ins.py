@@ -1,6 +1,7 @@
 """Each drop-in that is shipped lets work what the plain unit prevents."""
 
 import pytest
+from tier import need_loopback
 
 SENDMAIL = """
 import subprocess
@@ -34,6 +35,7 @@ def outcome(machine, service):
 
 
 def test_sendmail(machine, service, outcome):
+    need_loopback(machine)
     assert outcome(SENDMAIL) != "succeeded"
     service.drop_in("sendmail.conf")
     machine.run("systemctl start postfix; rm -f /var/mail/root")
