@@ -6,7 +6,12 @@ import signal
 # Everything else that he may have exported is for his programs: SCHED_ENV, NO_COLOR, LC_ALL, MAILDIR, PYTHONWARNINGS…
 KEPT = (
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "CI", "XDG_CACHE_HOME"),
-    *("PYTHONPATH", "PYTHONSAFEPATH", "NO_MACHINE_BECAUSE"),  # for pytest itself, and the processes that it starts
+    *(
+        "PYTHONPATH",
+        "PYTHONSAFEPATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "NO_MACHINE_BECAUSE",
+    ),  # for pytest itself, and the processes that it starts
 )
 KEPT_BEGINNINGS = ("PYTEST_", "http_proxy", "https_proxy", "no_proxy")
 

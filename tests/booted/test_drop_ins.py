@@ -2,6 +2,7 @@
 
 import pytest
 from service import SOURCE
+from tier import need_loopback
 
 SENDMAIL = """
 import subprocess
@@ -49,6 +50,7 @@ def outcome(machine, service):
 
 
 def test_sendmail(machine, service, outcome):
+    need_loopback(machine)
     assert outcome(SENDMAIL) != "succeeded"
     service.drop_in("sendmail.conf")
     machine.run("systemctl start postfix; rm -f /var/mail/root")

@@ -135,7 +135,7 @@ def boot(tier, *directories):
     parallel = ("-n", str(processes), "--dist", "loadgroup")
     # Root leaves nothing in a user's checkout.
     return run_pytest(
-        tier, "-p", "no:cacheprovider", *parallel, *directories, prefix=[*root, "PYTHONDONTWRITEBYTECODE=1"]
+        tier, "-rfE", "-p", "no:cacheprovider", *parallel, *directories, prefix=[*root, "PYTHONDONTWRITEBYTECODE=1"]
     )
 
 
