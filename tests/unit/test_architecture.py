@@ -85,7 +85,7 @@ def test_the_leaves_import_nothing_of_ours():
     [
         ("apscheduler.", {"schedule/scheduler"}),
         ("systemd.", {"output/journal"}),
-        ("subprocess.", {"run/execution", "tell/deliveries"}),
+        ("subprocess.", {"run/execution", "settings/calendars", "tell/deliveries"}),
         ("dotenv.", {"settings/environment_file"}),
         ("socket.getaddrinfo.", {"tell/post"}),
         ("os.environ.", {"commands/installation", "commands/run"}),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sched_runner import clock
-from sched_runner.record.state import State
+from sched_runner.record.state import Plan, State
 from sched_runner.schedule import cadence
 from sched_runner.schedule.cadence import FixedRate, first_due
 from sched_runner.settings import places, table
@@ -147,5 +147,5 @@ def test_the_first_run_is_due_at_once_or_where_the_cadence_resumes(previous, env
 def test_a_second_start_after_a_failover_goes_by_the_wall_clock_still():
     settings = table.load(RESUMED, places.here(Path("/srv")))
     taken = due_after(NOW - 20, boot="another", boottime=9e9)
-    taken.start(settings, "every 1 min", NOW)
+    taken.start(settings, Plan("every 1 min", NOW, None, None))
     assert first_due(taken, settings, NOW, BOOTTIME, supervised=True) == pytest.approx(NOW + 40, abs=0.001)

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from sched_runner.record.run_record import Run
 from sched_runner.run.command import command, environment, reason
 from sched_runner.settings import places, table
 
@@ -157,15 +158,16 @@ def test_main_py_gets_the_environment_but_for_what_belongs_to_the_scheduler_alon
         "JOURNAL_STREAM": "1:2",
         "SYSTEMD_EXEC_PID": "1",
     }
-    assert environment(inherited, table.load({"SCHED_ENV": "prod"}, places.installed()), 7) == {
+    assert environment(inherited, table.load({"SCHED_ENV": "prod"}, places.installed()), Run(7)) == {
         "PATH": "/bin",
         "EMPTY": "",
         "INVOCATION_ID": "1",
         "PYTHONUNBUFFERED": "1",
         "SCHED_RUN": "7",
+        "SCHED_ATTEMPT": "1",
         "SCHED_ENV": "prod",
     }
 
 
 def test_a_user_who_wants_buffered_output_gets_it():
-    assert environment({"PYTHONUNBUFFERED": ""}, table.load({}, places.installed()), 7)["PYTHONUNBUFFERED"] == ""
+    assert environment({"PYTHONUNBUFFERED": ""}, table.load({}, places.installed()), Run(7))["PYTHONUNBUFFERED"] == ""

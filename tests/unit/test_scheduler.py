@@ -1,15 +1,18 @@
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from sched_runner.clock import SteadyClock
 from sched_runner.schedule.cadence import FixedRate
 from sched_runner.schedule.scheduler import Scheduler
+from sched_runner.settings import places, table
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SETTINGS = table.load({}, places.here(Path("/srv")))
 BOOT = NOON.timestamp() - 5000  # the boot clock reads 5000 s at noon
 
 
@@ -35,7 +38,7 @@ def scheduler_at(now, perform=lambda: None, *, skipped=None, hands=None):
     on_skip = [].append if skipped is None else skipped.append
     steady = SteadyClock(hands.wall, hands.boottime)
     scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=on_skip, clock=steady)
-    scheduler.plan(FixedRate(HOUR, NOON), NOON)
+    scheduler.begin(FixedRate(HOUR, NOON), NOON, None)
     return scheduler
 
 
@@ -51,14 +54,14 @@ def scheduler_at(now, perform=lambda: None, *, skipped=None, hands=None):
 )
 def test_a_new_interval_counts_from_the_last_due_time_and_loses_no_run_that_is_due(before, following):
     scheduler = scheduler_at(NOON - before)
-    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due))
+    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due), SETTINGS)
     assert scheduler.next_due == following
 
 
 def test_a_new_interval_loses_no_run_that_was_asked_for():
     scheduler = scheduler_at(NOON - timedelta(minutes=1))
     scheduler.run_now()
-    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due))
+    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due), SETTINGS)
     assert scheduler.next_due == NOON - timedelta(minutes=1)
 
 
@@ -93,15 +96,15 @@ def test_a_run_that_goes_on_knows_when_the_next_one_is_due():
     found = []
 
     def perform():
-        found.append(scheduler.due())
+        found.append((*scheduler.due(), scheduler.plan().next_due))
         scheduler.leave()
 
     scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=lambda due: None)
     now = scheduler.now()
-    scheduler.plan(FixedRate(HOUR, now), now)
+    scheduler.begin(FixedRate(HOUR, now), now, None)
     scheduler.start()
     boottime = now.timestamp() - scheduler.clock.at(0.0)
-    assert found == [pytest.approx((now.timestamp(), boottime, (now + HOUR).timestamp()))]
+    assert found == [pytest.approx((now.timestamp(), boottime, 1, (now + HOUR).timestamp()))]
 
 
 @pytest.mark.parametrize("step", [-1e8, -3600.0, -0.06, 0.06, 3600.0, 1e8])

@@ -68,6 +68,11 @@ def test_without_any_setting_all_have_their_defaults():
         alert_command=(),
         ping_url="",
         metrics_file=None,
+        calendar=(),
+        workdir=None,
+        success_status=frozenset({0}),
+        retries=0,
+        retry_after=60.0,
     )
 
 
@@ -108,7 +113,7 @@ def test_an_empty_setting_means_its_default(name):
     ("name", "text", "why"),
     [
         ("SCHED_ARGS", "'--to", "quoted wrongly"),
-        ("SCHED_START", "later", "use now or resume"),
+        ("SCHED_START", "later", "use now, resume or due"),
         ("SCHED_TIMEOUT", "0", "more than 0 s"),
         ("SCHED_TIMEOUT", "an hour", "not a time span"),
         ("SCHED_TIMEOUT", "200y", "longer than 100 years"),
@@ -119,7 +124,13 @@ def test_an_empty_setting_means_its_default(name):
         ("SCHED_STATE_DIR", "./state", "absolute path"),
         ("SCHED_METRICS_FILE", "main.prom", "absolute path"),
         ("SCHED_ALERT_AFTER", "0", "a whole number, 1 or more"),
-        ("SCHED_ALERT_AFTER", "two", "a whole number, 1 or more"),
+        ("SCHED_RETRIES", "-1", "a whole number"),
+        ("SCHED_RETRIES", "1" * 20, "a whole number"),
+        ("SCHED_RETRY_AFTER", "100ms", "1 s or more"),
+        ("SCHED_SUCCESS_STATUS", "0 256", "from 0 to 255"),
+        ("SCHED_SUCCESS_STATUS", "none", "a whole number"),
+        ("SCHED_WORKDIR", "here", "absolute"),
+        ("SCHED_ALERT_AFTER", "two", "a whole number"),
         ("SCHED_ALERT_MAIL", "ops@exämple.org", "addresses like you@example.org"),
         ("SCHED_ALERT_MAIL", "bad <", "addresses like you@example.org"),
         ("SCHED_ALERT_MAIL", "Ops <ops@example.org>", "without names"),
@@ -197,8 +208,8 @@ def test_settings_with_faults_have_defaults_in_the_place_of_the_faulty_ones():
 def test_faults_found_before_are_told_with_those_found_here():
     with pytest.raises(SettingsError) as caught:
         table.load({"SCHED_START": "later"}, PLACE, ["file:1: is not NAME=value"])
-    assert caught.value.faults == ["file:1: is not NAME=value", "SCHED_START=later: use now or resume"]
-    assert str(caught.value) == "file:1: is not NAME=value; SCHED_START=later: use now or resume"
+    assert caught.value.faults == ["file:1: is not NAME=value", "SCHED_START=later: use now, resume or due"]
+    assert str(caught.value) == "file:1: is not NAME=value; SCHED_START=later: use now, resume or due"
 
 
 def test_every_setting_is_shown_in_words():
@@ -206,12 +217,17 @@ def test_every_setting_is_shown_in_words():
     assert table.shown(given) == {
         "SCHED_ENV": "prod",
         "SCHED_INTERVAL": "4 h",
+        "SCHED_CALENDAR": "",
         "SCHED_MAIN": "/srv/job/main.py",
         "SCHED_ARGS": "--to 'a b'",
         "SCHED_PYTHON": "as the script says, or the scheduler's own",
+        "SCHED_WORKDIR": "the script's own directory",
         "SCHED_START": "now",
         "SCHED_TIMEOUT": "1 h 30 min",
         "SCHED_STOP_GRACE": "10 s",
+        "SCHED_SUCCESS_STATUS": "0",
+        "SCHED_RETRIES": "0",
+        "SCHED_RETRY_AFTER": "1 min",
         "SCHED_LOG_DIR": "/srv/job/scheduler",
         "SCHED_STATE_DIR": "/srv/job/scheduler",
         "SCHED_ALERT_AFTER": "1",

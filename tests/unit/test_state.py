@@ -12,7 +12,7 @@ from sched_runner import clock
 from sched_runner.record import state
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.record.state import Due, State
+from sched_runner.record.state import Due, Plan, State
 from sched_runner.record.status import Status, one_line
 from sched_runner.settings import places, table
 from sched_runner.tell import metrics
@@ -79,7 +79,7 @@ def test_this_boot_has_one_name():
 
 def test_the_state_of_another_host_is_taken_over_without_its_boot_clock():
     taken = State(boot_id="another", host="node2", due=1.0, due_boottime=9e9, fresh_boottime=9e9)
-    taken.start(SETTINGS, "every 1 min", 2.0)
+    taken.start(SETTINGS, Plan("every 1 min", 2.0, None, None))
     assert (taken.boot_id, taken.host) == (clock.boot_id(), os.uname().nodename)
     assert (taken.due, taken.due_boottime) == (1.0, None)
     assert taken.fresh_boottime == pytest.approx(clock.boottime(), abs=5)
@@ -87,7 +87,7 @@ def test_the_state_of_another_host_is_taken_over_without_its_boot_clock():
 
 def test_the_state_of_this_boot_keeps_its_clock():
     own = State(boot_id=clock.boot_id(), due=1.0, due_boottime=2.0)
-    own.start(SETTINGS, "every 1 min", 2.0)
+    own.start(SETTINGS, Plan("every 1 min", 2.0, None, None))
     assert own.due_boottime == 2.0
 
 
@@ -100,7 +100,7 @@ def test_a_state_that_nobody_wrote_is_of_this_host():
 
 def test_a_run_that_begins_has_the_next_number_and_the_time_it_was_due():
     stored = State(number=6, boot_id="another")
-    run = stored.begin_run(Due(100.0, 50.0, 160.0))
+    run = stored.begin_run(Due(100.0, 50.0, 1), Plan("every 1 min", 160.0, None, None))
     assert (run.number, stored.number, stored.running) == (7, 7, run)
     assert (stored.due, stored.due_boottime, stored.next_due) == (100.0, 50.0, 160.0)
     assert stored.boot_id == clock.boot_id()
@@ -121,7 +121,7 @@ def test_a_run_that_begins_where_one_is_said_to_be_going_ends_that_as_interrupte
 @pytest.mark.parametrize(("clean", "is_fresh"), [(True, True), (False, False)])
 def test_only_after_a_clean_end_does_a_start_count_as_fresh(clean, is_fresh):
     stored = State(boot_id=clock.boot_id(), clean=clean, fresh_boottime=0.5)
-    stored.start(SETTINGS, "every 1 min", 2.0)
+    stored.start(SETTINGS, Plan("every 1 min", 2.0, None, None))
     assert (stored.fresh_boottime != 0.5) is is_fresh
     assert not stored.clean
 

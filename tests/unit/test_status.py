@@ -207,6 +207,7 @@ def test_json_says_the_same_for_programs():
         "running": None,
         "last_success": NOW - 60,
         "next_due": NOW + 3540,
+        "retry": None,
         "failures_in_a_row": 2,
         "skipped": 0,
         "runs": [run_record.as_json(run) for run in FAILED.runs],
