@@ -98,7 +98,8 @@ is_the_sample() {
 }
 
 purge_data() {
-    rm -rf /var/log/main-scheduler /var/log/main-scheduler@* /var/lib/main-scheduler /var/lib/main-scheduler@* ||
+    rm -rf /var/log/main-scheduler /var/log/main-scheduler@* \
+        /var/lib/main-scheduler /var/lib/main-scheduler@* /var/lib/main-scheduler-alert /var/lib/main-scheduler-alert@* ||
         left="$left logs-or-state"
     rm -rf /etc/systemd/system/main-scheduler.service.d /etc/systemd/system/main-scheduler@*.service.d \
         /etc/systemd/system/main-scheduler-alert*.d /etc/systemd/system.control/main-scheduler*.d /etc/main-scheduler

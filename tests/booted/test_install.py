@@ -96,8 +96,9 @@ def kept(machine):
 def test_purge_neither_waits_for_nor_follows_what_is_in_the_place_of_main_py(machine, kept, left):
     machine.run("rm /opt/main-scheduler/main.py; chown main-scheduler: /opt/main-scheduler")
     machine.run(f"cd /opt/main-scheduler && {LEFT_IN_ITS_PLACE[left]}", user="main-scheduler")
+    machine.run("mkdir -p /var/lib/main-scheduler-alert /var/lib/main-scheduler-alert@reports")
     machine.run(["timeout", "20", UNINSTALL, "--purge"])
-    assert not machine.exists("/var/lib/main-scheduler")
+    assert machine.run("ls -d /var/lib/main-scheduler*", check=False).stdout == ""
     assert machine.run(["getent", "passwd", "main-scheduler"], check=False).stdout == ""
     assert machine.read(kept) == "precious\n"
     assert machine.run("ls /opt/main-scheduler").stdout != ""
