@@ -76,6 +76,17 @@ def test_a_server_holds_no_ping_and_says_nothing_in_the_log(
     assert SECRET.encode() not in site.log()
 
 
+def test_a_name_server_that_never_answers_holds_no_ping_and_no_run(site: Site) -> None:
+    site.shell("exit 0")
+    hangs = "faults.wrap('socket:getaddrinfo', lambda *arguments, **options: time.sleep(600))"
+    scheduler = site.start(
+        patch=f"import faults, time; faults.impatient_pings(); {hangs}", SCHED_PING_URL="http://hc.test/"
+    )
+    assert told(site).endswith("the ping cannot be delivered, the schedule goes on: no answer within 0.5 s")
+    assert {run["outcome"] for run in site.await_runs(3)} == {"succeeded"}
+    assert scheduler.stop() == 0
+
+
 def test_the_proxy_of_the_settings_is_used_with_its_password_and_no_proxy_is_kept(
     site: Site, servers: Callable
 ) -> None:

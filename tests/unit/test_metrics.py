@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sched_runner import __version__
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.record.state import State
+from sched_runner.record.state import State, from_json
 from sched_runner.tell.metrics import render
 
 RUN = Run(3, Outcome.FAILED, 1000.0, duration=2.5, cpu=0.25, peak_kib=2048)
@@ -86,3 +86,22 @@ def test_every_sample_names_its_scheduler(name, shown):
     assert build.samples[0].labels == {"scheduler": shown, "version": __version__}
     families = text_string_to_metric_families(render(name, STATE))
     assert {sample.labels["scheduler"] for family in families for sample in family.samples} == {shown}
+
+
+def test_no_state_that_is_read_breaks_a_line():
+    text = 'x"} 1\nevil{a="b"} 1\n# HELP evil \\'
+    run = {"number": 2**52, "outcome": "failed", "started": 0, "reason": text, "cpu": 1e-300, "peak_kib": 2**52}
+    figures = {
+        "gap": 6e9,
+        "last_success": 253_370_764_800,
+        "next_due": 0,
+        "skipped": 2**52,
+        "outcomes": {"failed": 2**52},
+    }
+    names = {"host": text, "every": text, "environment": text, "boot_id": text}
+    rendered = render(text, from_json({"runs": [run], **figures, **names}))
+    samples, _ = parse(rendered)
+    assert "evil" not in {name for name, _ in samples}
+    assert {line.split("{")[0].split(" ")[0] for line in rendered.splitlines()} - {"#"} == {
+        f"main_scheduler_{name}" for name, _ in samples
+    }
