@@ -74,13 +74,22 @@ put_both() { # NAME SUFFIX
         >"$DESTDIR/usr/local/lib/systemd/system/$1.$2"
 }
 
+# All files of a kind in a folder of the checkout, and in the folders below it.
+put_tree() { # FOLDER PATTERN TARGET
+    [ -d "$source/$1" ] || return 0
+    (cd "$source/$1" && find . -type f -name "$2" -exec sh -c '
+        target=$1
+        shift
+        for file in "$@"; do install -D -m 0644 "$file" "$target/$file"; done' sh "$3" {} +)
+}
+
 # The new package is complete before the old one goes.
 put_package() {
     new=$DESTDIR$PACKAGE.new
     old=$DESTDIR$PACKAGE.old
     rm -rf "$new" "$old"
-    mkdir -p "$new/sched_runner"
-    install -m 0644 "$source"/sched_runner/*.py "$new/sched_runner/"
+    mkdir -p "$new"
+    put_tree sched_runner '*.py' "$new/sched_runner"
     $PYTHON -I -m compileall -q -s "$new" -p "$PACKAGE" "$new"
     [ ! -e "$DESTDIR$PACKAGE" ] || mv "$DESTDIR$PACKAGE" "$old"
     mv "$new" "$DESTDIR$PACKAGE"
