@@ -5,7 +5,8 @@ import os
 import socket
 
 from sched_runner import clock
-from sched_runner.commands.installation import OperatorError, environ, find
+from sched_runner.commands.installation import environ, find
+from sched_runner.commands.owner import OperatorError
 from sched_runner.record.store import StateError
 
 HELP = "tell what is wrong and was not told yet: what main-scheduler-alert.service starts"

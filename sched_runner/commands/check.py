@@ -5,12 +5,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 
 from sched_runner import words
 from sched_runner.commands import inspection, report, run
-from sched_runner.commands.installation import Installation, OperatorError, environ, find, known, place_of, who_may
+from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
+from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import MINIMAL
 
@@ -30,27 +30,22 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.inside:
         print(json.dumps(asdict(_from_inside(arguments))))
         return 0
-    place, origins = place_of(arguments), {}
+    origins: dict[str, str] = {}
+    place = place_of(arguments)
     if place is not None and os.getuid() == 0 and os.path.isdir("/run/systemd/system"):
         found, origins = inspection.inspect(place, known(place))
         return _tell(found, origins, "the environment of the service")
     installation = find(arguments)
-    is_seen_by_another = installation.is_service and os.getuid() != _owner(installation)
+    is_seen_by_another = installation.is_another_users()
     env_file = installation.place.env_file
     if is_seen_by_another and env_file and env_file.exists() and not os.access(env_file, os.R_OK):
-        raise OperatorError(f"{who_may(env_file)}; root sees all", _UNKNOWN)
+        raise OperatorError(who_may(env_file), _UNKNOWN)
     given = environ() if env_file is None else MINIMAL
     found = report.of(installation.source, given, installation.look, has_its_eyes=not is_seen_by_another)
     exit_status = _tell(found, origins, str(env_file or "the environment"))
     if is_seen_by_another:
         print("only root sees the rest, with the service's user, environment and sandbox: sudo main-scheduler check")
     return exit_status or (_UNKNOWN if is_seen_by_another else 0)
-
-
-def _owner(installation: Installation) -> int:
-    with suppress(OSError):
-        return installation.place.state_dir.lstat().st_uid
-    return 0
 
 
 def _from_inside(arguments: argparse.Namespace) -> Report:

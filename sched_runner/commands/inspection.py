@@ -47,7 +47,8 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
     lines = [line._replace(value=units.with_names(line.value, name)) for line in found]
     good, faults = _sources(lines)
     report = _seen_from_inside(place, lines, good)
-    report.faults = list(dict.fromkeys([*faults, *report.faults]))
+    unreadable = tuple(fault.partition(": ")[0] for fault in faults)
+    report.faults = faults + [fault for fault in report.faults if not (faults and fault.startswith(unreadable))]
     if unit.get("NeedDaemonReload") == "yes":
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
     return report, origins(lines)
@@ -90,7 +91,10 @@ def _fault_of_file(path: Path) -> str:
 def _seen_from_inside(place: Place, lines: Sequence[Line], good: Sequence[str]) -> Report:
     name = f"main-scheduler-check-{os.urandom(4).hex()}.service"
     file = _UNITS / name
-    with tempfile.TemporaryDirectory(prefix="main-scheduler-check-", dir="/run") as directory, _no_new_directories(lines):
+    with (
+        tempfile.TemporaryDirectory(prefix="main-scheduler-check-", dir="/run") as directory,
+        _undone(lines),
+    ):
         kept = [f"{line.name}={line.value}" for line in lines if not _LEFT_OUT.fullmatch(line.name)]
         text = "\n".join(["[Service]", *kept, *good, f"ExecStart={_command(place, lines)}", _OWN.format(directory)])
         try:
@@ -120,16 +124,18 @@ def _why_not_started(name: str, directory: Path) -> str:
     """In systemd's words, which name what is missing in the sandbox; or in those of a fault of ours."""
     with suppress(OSError, IndexError):
         return words.printable((directory / "errors").read_text(errors="replace").splitlines()[-1])
+    units.said("journalctl", "--sync")
     told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
-    lines = [line.removeprefix(f"{name}: ") for line in told.splitlines() if "Failed" in line]
-    return words.printable(f"systemd could not start it: {lines[0] if lines else 'journalctl says more'}")
+    why = re.search(r"Failed (?!with|at|to start)(.*)", told)
+    return words.printable(f"systemd could not start it: {why[0] if why else 'journalctl says more'}")
 
 
 @contextlib.contextmanager
-def _no_new_directories(lines: Sequence[Line]) -> Iterator[None]:
-    """systemd makes the directories of a unit that it starts; a look leaves none behind."""
+def _undone(lines: Sequence[Line]) -> Iterator[None]:
+    """No new directory stays: systemd makes those of a unit that it starts."""
     tops = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "CacheDirectory": "/var/cache"}
-    paths = [Path(top, word) for name, top in tops.items() for value in units.values(lines, name) for word in value.split()]
+    words_of = {name: " ".join(units.values(lines, name)).split() for name in tops}
+    paths = (Path(tops[name], word) for name, found in words_of.items() for word in found)
     new = [path for path in paths if not os.path.lexists(path)]
     try:
         yield
@@ -141,10 +147,10 @@ def _no_new_directories(lines: Sequence[Line]) -> Iterator[None]:
 
 def origins(lines: Sequence[Line]) -> dict[str, str]:
     """From which environment file or drop-in the value of each setting comes, as far as it can be told."""
-    found = {}
+    found: dict[str, str] = {}
     for line in lines:
         if line.name == "Environment":
-            found |= {name: line.file for name in re.findall(r"\b(SCHED_\w+)=", line.value)}
+            found |= dict.fromkeys(re.findall(r"\b(SCHED_\w+)=", line.value), line.file)
     for path, _ in units.environment_files(units.values(lines, "EnvironmentFile")):
         values: Mapping[str, str] = {} if _fault_of_file(path) else environment_file.read(path).values
         found |= {name: str(path) for name in table.NAMES if name in values}

@@ -1,18 +1,19 @@
 """The scheduler that a command speaks of: where it is, whose it is, what is known of it."""
 
 import argparse
-import contextlib
 import difflib
 import os
 import re
 import shlex
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
+from sched_runner import words
 from sched_runner.commands import units
+from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
 from sched_runner.commands.units import MINIMAL, Unit
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
@@ -27,17 +28,9 @@ _UNKNOWN = 4  # as main-scheduler status has it
 # What root's environment gives to a command that becomes another user: nothing of root's own.
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
 PROPERTIES = (
-    "LoadState,UnitFileState,ActiveState,SubState,Result,ExecMainStatus,MainPID,"
-    "User,UMask,Environment,EnvironmentFiles,NeedDaemonReload"
-).split(",")
-
-
-class OperatorError(Exception):
-    """Something that the operator can mend; becomes one message and an exit status."""
-
-    def __init__(self, message: str, exit_status: int = 1) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
+    *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
+    *("User", "UMask", "Environment", "EnvironmentFiles", "NeedDaemonReload"),
+)
 
 
 def environ() -> Mapping[str, str]:
@@ -63,10 +56,20 @@ class Installation:
 
     def settings_and_fault(self) -> tuple[Settings, str]:
         """The same, and what is wrong with them."""
+        return self._settings_and_fault
+
+    @cached_property
+    def _settings_and_fault(self) -> tuple[Settings, str]:
         try:
             return self.source.read().settings, ""
         except SettingsError as error:
             return error.settings, "\n".join(error.faults)
+
+    def is_another_users(self) -> bool:
+        """Whether this process is not the user whom the scheduler is, and sees other things than it does."""
+        with suppress(OSError):
+            return self.is_service and os.getuid() != self.place.state_dir.lstat().st_uid
+        return self.is_service and os.getuid() != 0
 
     def look(self) -> Status:
         """What its state directory says. Raises OSError, StateError, and OperatorError for who may not look."""
@@ -83,18 +86,18 @@ class Installation:
                 if lock.holder(LockFile.RUN) is None:
                     state.running = None  # of a scheduler that was killed
         except PermissionError:
-            raise OperatorError(f"{self.place.name}: unknown: {who_may(directory)}", _UNKNOWN) from None
+            raise OperatorError(who_may(directory), _UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
         """The same, with what is wrong beside the runs: faulty settings, or why systemd does not have it up."""
-        status = self.look()
-        fault = self.settings_and_fault()[1] if os.access(self.place.env_file or "/", os.R_OK | os.F_OK) else ""
-        if self.place.env_file and not self.place.env_file.exists():
-            fault = f"{self.place.env_file} is not there"
+        status, file = self.look(), self.place.env_file
+        fault = self.settings_and_fault()[1]
+        if fault and self.is_another_users() and file and file.exists() and not os.access(file, os.R_OK):
+            fault = ""  # whether it is one, this user cannot know
         down = units.why_down(self.unit) if status.pid is None else ""
         troubles = [down, f"the settings are faulty: {'; '.join(fault.splitlines())}" if fault else ""]
-        return replace(status, trouble="; ".join(filter(None, troubles)))
+        return replace(status, trouble=words.printable("; ".join(filter(None, troubles))))
 
 
 def who_may(path: Path) -> str:
@@ -104,7 +107,7 @@ def who_may(path: Path) -> str:
     group = _ACCOUNT
     with suppress(OSError, KeyError):
         group = grp.getgrgid(path.stat().st_gid).gr_name
-    return f"only root and members of the group {group} may look at {path}"
+    return f"only root and members of the group {group} may look at {path}: try with sudo"
 
 
 def find(arguments: argparse.Namespace) -> Installation:
@@ -195,64 +198,7 @@ def _find_here(*, asked: bool) -> Installation:
             raise OperatorError(f"{path} and {Path.cwd()} belong to different users: root runs neither")
     if os.getuid() == first.st_uid == 0:
         for path in paths:
-            _check_that_root_alone_can_change(path)
+            check_that_root_alone_can_change(path)
     if changed := become((first.st_uid, first.st_gid)):
         env = MINIMAL | {name: value for name, value in env.items() if _HANDED_ON.fullmatch(name)} | changed
     return Installation(place, Source(env, None, place), is_service=False)
-
-
-def _check_that_root_alone_can_change(path: Path) -> None:
-    """What another user can change is not root's, whoever it belongs to. Raises OperatorError."""
-    for real in (path, Path(os.path.realpath(path))):
-        for part in (real, *real.parents):
-            with suppress(FileNotFoundError):
-                found = part.lstat()
-                is_shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX and not stat.S_ISLNK(found.st_mode)
-                if found.st_uid != 0 or is_shared:
-                    raise OperatorError(f"others than root can change {part}: root runs nothing here")
-
-
-def become(owner: tuple[int, int]) -> dict[str, str]:
-    """Root becomes this user and group for good. Gives what changes in the environment. Raises OperatorError."""
-    uid, gid = owner
-    if os.getuid() != 0 or uid == 0:
-        return {}
-    name, home, gid, gids = _account(uid, gid)
-    try:
-        os.setgroups(gids)
-        os.setgid(gid)
-        os.setuid(uid)
-    except OSError as error:
-        raise OperatorError(f"cannot become the user {name}: {error.strerror}") from None
-    return {"USER": name, "LOGNAME": name, "HOME": home}
-
-
-def _account(uid: int, gid: int) -> tuple[str, str, int, list[int]]:
-    """Name, home, group and all groups of a user."""
-    import pwd
-
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        return str(uid), "/", gid, [gid]
-    return user.pw_name, user.pw_dir, user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
-
-
-@contextlib.contextmanager
-def acting_as(owner: tuple[int, int]) -> Iterator[None]:
-    """Root acts as this user and group within this, and can act as another afterwards."""
-    uid, gid = owner
-    if os.getuid() != 0 or uid == 0:
-        yield
-        return
-    _, _, gid, gids = _account(uid, gid)
-    before = os.getgroups(), os.getegid()
-    os.setgroups(gids)
-    os.setegid(gid)
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(before[1])
-        os.setgroups(before[0])

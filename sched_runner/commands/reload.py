@@ -4,7 +4,8 @@ import argparse
 import os
 
 from sched_runner.commands import run
-from sched_runner.commands.installation import OperatorError, environ
+from sched_runner.commands.installation import environ
+from sched_runner.commands.owner import OperatorError
 from sched_runner.schedule.signals import RELOAD
 
 add_arguments = run.add_arguments

@@ -45,7 +45,7 @@ def of(source: Source, environ: Mapping[str, str], look: Callable[[], Status], *
         reading = source.read()
         settings, environ, report.warnings = reading.settings, reading.environ, reading.warnings
     except SettingsError as error:
-        settings, report.faults = error.settings, [*error.faults]
+        settings, report.faults = error.settings, [_with_hint(fault) for fault in error.faults]
     report.given = [name for name in table.NAMES if environ.get(name)]
     report.values = table.shown(settings)
     if has_its_eyes:
@@ -55,6 +55,12 @@ def of(source: Source, environ: Mapping[str, str], look: Callable[[], Status], *
     with suppress(OSError, StateError):
         report.due = list(due_times(settings, look()))
     return report
+
+
+def _with_hint(fault: str) -> str:
+    """The service's user has to read again, at a reload, what root has read for it at the start."""
+    hint = f"; {_user()} must be able to read it: give it the service's group, and mode 0640"
+    return fault + hint if fault.endswith("cannot be read: Permission denied") else fault
 
 
 def due_times(settings: Settings, status: Status) -> Iterator[float]:
@@ -102,7 +108,8 @@ def _of_the_command(settings: Settings, environ: Mapping[str, str]) -> Iterator[
     except OSError as error:
         is_absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
         if not (is_absent and error.filename == str(settings.main)):
-            yield f"a run cannot start: {reason(error)}"
+            hint = "; SCHED_PYTHON takes no options" if " " in settings.python and "options" not in str(error) else ""
+            yield f"a run cannot start: {reason(error)}{hint}"
 
 
 def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[str]:
@@ -113,7 +120,8 @@ def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[
     elif not os.access(there, os.W_OK | os.X_OK):
         lacks = f"has no directory {directory}, and " if there != directory else ""
         if os.statvfs(there).f_flag & os.ST_RDONLY:
-            yield f"{name}: the service {lacks}cannot write to {there}: name {directory} with ReadWritePaths= in a drop-in"
+            hint = f"name {directory} with ReadWritePaths= in a drop-in"
+            yield f"{name}: the service {lacks}cannot write to {there}: {hint}"
         else:
             yield f"{name}: {_user()} {lacks}may not write to {there}"
     else:

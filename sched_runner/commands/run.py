@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sched_runner.commands.installation import OperatorError
+from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import MINIMAL
 from sched_runner.schedule.signals import Signals
 from sched_runner.settings import places
@@ -20,9 +20,9 @@ _EX_TEMPFAIL = 75  # sysexits.h
 
 def add_arguments(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
     """Its own options."""
-    helps = [argparse.SUPPRESS] * 2 if hidden else ["fills in what the environment lacks", "the script if SCHED_MAIN names none"]
-    for name, text in zip(("--env-file", "--main"), helps, strict=True):
-        parser.add_argument(name, type=Path, metavar="FILE", help=text)
+    texts = ("fills in what the environment lacks", "the script if SCHED_MAIN names none")
+    for name, text in zip(("--env-file", "--main"), texts, strict=True):
+        parser.add_argument(name, type=Path, metavar="FILE", help=argparse.SUPPRESS if hidden else text)
 
 
 def main(arguments: argparse.Namespace) -> int:
