@@ -55,12 +55,17 @@ def _from_inside(arguments: argparse.Namespace) -> Report:
 
 
 def _tell(found: Report, origins: Mapping[str, str], given: str) -> int:
-    print("\n".join(_lines(found, origins, given)), flush=True)
+    print(text(found, origins, given), flush=True)
     if not found.faults:
         return 0
     lines = [f"{words.count(len(found.faults), 'fault')}:", *found.faults]
     print("\n  ".join(map(words.printable, lines)), file=sys.stderr)
     return _EX_CONFIG
+
+
+def text(found: Report, origins: Mapping[str, str], given: str) -> str:
+    """For a person; ``origins`` says where the values come from that are not from ``given`` or the default."""
+    return "\n".join(_lines(found, origins, given))
 
 
 def _lines(found: Report, origins: Mapping[str, str], given: str) -> Iterator[str]:

@@ -29,7 +29,7 @@ _UNKNOWN = 4  # as main-scheduler status has it
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
 PROPERTIES = (
     *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
-    *("User", "UMask", "Environment", "EnvironmentFiles", "NeedDaemonReload"),
+    *("User", "UMask", "Environment", "EnvironmentFiles", "WorkingDirectory", "NeedDaemonReload"),
 )
 
 
@@ -166,6 +166,8 @@ def environ_of(place: Place, unit: Unit) -> dict[str, str]:
 
 def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installation:
     """The installed service with the environment that systemd gives it."""
+    if (workdir := unit.get("WorkingDirectory", "")).startswith("/") and workdir != "/":
+        place = replace(place, workdir=Path(workdir))
     return Installation(place, Source(given, place.env_file, place), is_service=True, unit=unit)
 
 

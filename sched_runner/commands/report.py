@@ -78,8 +78,12 @@ def next_due(settings: Settings, status: Status) -> float:
     In seconds since the epoch.
     """
     stored: State = status.state
-    if status.pid is not None and stored.next_due is not None:
+    if status.pid is not None and settings.calendar:
+        now = datetime.fromtimestamp(status.now, UTC)
+        due = cadence.of(settings, now).after(now).timestamp()
+    elif status.pid is not None and stored.next_due is not None:
         due = stored.next_due - (stored.gap or settings.interval) + settings.interval
+        due = min(due, status.now + settings.interval)  # main.py may have written any time into the state
     else:
         due = cadence.first_due(stored, settings, status.now, status.boottime, supervised=False)
     return max(status.now, due)
@@ -91,6 +95,8 @@ def faults(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
         yield from _of_the_command(replace(settings, main=Path(os.devnull)), environ)
         settings = replace(settings, python="")
     yield from _of_the_command(settings, environ)
+    if settings.workdir is not None and not os.access(settings.workdir / ".", os.X_OK):
+        yield f"a run cannot start: the working directory {settings.workdir} is not there, or not for {_user()}"
     yield from _unwritable("SCHED_LOG_DIR", settings.log_dir, ("scheduler.log", "scheduler.err"))
     yield from _unwritable("SCHED_STATE_DIR", settings.state_dir, ("lock",))
     if settings.metrics_file is not None:

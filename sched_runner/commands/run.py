@@ -30,11 +30,11 @@ def main(arguments: argparse.Namespace) -> int:
     signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
     from sched_runner.output.live import live
     from sched_runner.output.outputs import Outputs
-    from sched_runner.schedule.lean_import import no_plugins
+    from sched_runner.schedule.lean_import import import_apscheduler
     from sched_runner.tell.monitoring import Monitoring
 
-    with no_plugins():
-        from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
+    import_apscheduler()
+    from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
 
     environ = dict(os.environ)
     place, source = source_of(arguments, environ)
@@ -66,6 +66,8 @@ def _place(environ: Mapping[str, str], main_file: Path | None) -> Place:
     place = places.here(Path.cwd())
     if main_file is not None:
         place = replace(place, main=main_file.absolute())
+    if environ.get("INVOCATION_ID") and Path.cwd() != Path("/"):  # the unit's WorkingDirectory=
+        place = replace(place, workdir=Path.cwd())
     if logs := environ.get("LOGS_DIRECTORY"):
         log_dir = Path(logs.split(":")[0])
         place = replace(place, log_dir=log_dir, name=log_dir.name)

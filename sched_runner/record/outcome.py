@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Container
 from enum import Enum
 
 
@@ -24,15 +25,18 @@ _EXIT_NOT_STARTED = 127
 _EXIT_SIGNAL = 128
 
 
-def classify(wait_status: int | None, *, timed_out: bool, interrupted: bool) -> Outcome:
-    """The outcome of a run that was started; ``wait_status`` is None if main.py could not be ended."""
+def classify(wait_status: int | None, success: Container[int] = (0,), *, timed_out: bool, interrupted: bool) -> Outcome:
+    """The outcome of a run that was started; ``wait_status`` is None if main.py could not be ended.
+
+    ``success`` has the exit statuses that mean success.
+    """
     if timed_out:
         return Outcome.TIMED_OUT
     if interrupted:
         return Outcome.INTERRUPTED
     if wait_status is None or os.WIFSIGNALED(wait_status):
         return Outcome.KILLED
-    return Outcome.FAILED if os.WEXITSTATUS(wait_status) else Outcome.SUCCEEDED
+    return Outcome.SUCCEEDED if os.WEXITSTATUS(wait_status) in success else Outcome.FAILED
 
 
 def decode(wait_status: int | None) -> tuple[int | None, int | None]:
@@ -54,7 +58,7 @@ def exit_status(outcome: Outcome | None, status: int | None, signal_number: int 
         return _EXIT_SIGNAL + signal.SIGINT
     if signal_number is not None:
         return _EXIT_SIGNAL + signal_number
-    return 0 if outcome is Outcome.SUCCEEDED else status or 1
+    return status or (0 if outcome is Outcome.SUCCEEDED else 1)
 
 
 def signal_name(number: int) -> str:

@@ -29,7 +29,7 @@ class Run:
     ``started`` and ``ended`` are in seconds since the epoch; ``started_boottime`` is ``started`` on the boot clock, on
     which ``duration`` (in seconds) is counted; both ends are None as long as the run is going. ``cpu`` is in seconds,
     ``peak_kib`` the peak resident memory of the largest process of the run in KiB (getrusage(2)). ``reason`` is the
-    line that names the error.
+    line that names the error. ``attempt`` counts from 1: a retry is a run with a number of its own.
 
     This is the table: a field's name stands in state.json, in last_failure.json and in --json; ``journal`` names its
     field in the journal, ``write`` and ``restore`` say how it stands there; ``metric`` is its name and its explanation
@@ -72,6 +72,7 @@ class Run:
         metric_unit=1024,
     )
     reason: str = column(columns.text, "", journal="REASON", write=lambda reason: reason or None, restore=str)
+    attempt: int = column(columns.integer, 1, journal="ATTEMPT", restore=int)
 
     def going_for(self, now: float, boottime: float | None) -> float:
         """For how many seconds it has been going; by the boot clock if that is the same, for nobody can set it."""
@@ -91,9 +92,9 @@ class Run:
         return exit_status(self.outcome, self.exit_status, self.signal)
 
 
-def begin(number: int) -> Run:
-    """The record of a run that begins now."""
-    return Run(number, started=clock.wall(), started_boottime=clock.boottime())
+def begin(number: int, attempt: int = 1) -> Run:
+    """The record of a run that begins now, as the first attempt or a later one."""
+    return Run(number, attempt=attempt, started=clock.wall(), started_boottime=clock.boottime())
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -128,13 +129,15 @@ def _written(metadata: Mapping[str, Any], value: Any) -> object:
 
 def from_journal(record: Mapping[str, Any]) -> Run:
     """The run of which a record of the journal tells. Raises ValueError."""
+    if record.get("RUN") is None or record.get("STARTED") is None:
+        raise ValueError("not the record of a run")
     values = {}
     for f in fields(Run):
         text = record.get(f.metadata.get("journal", ""))
         if text is not None:
-            if not isinstance(text, str):
+            if not isinstance(text, str | int):  # python-systemd makes a number of EXIT_STATUS
                 raise ValueError(f"{f.name}: not one text")
-            values[f.name] = f.metadata["restore"](text)
+            values[f.name] = f.metadata["restore"](str(text))
     return ended_from_json(values)
 
 

@@ -15,11 +15,42 @@ _KEPT_RUNS = 50
 
 
 class Due(NamedTuple):
-    """The schedule at one moment, in seconds since the epoch; ``boottime`` is ``last`` on the boot clock."""
+    """Why a run begins: when it was due, in seconds since the epoch and on the boot clock, and as which attempt.
+
+    A retry was due when its first attempt was.
+    """
 
     last: float
     boottime: float
-    following: float
+    attempt: int
+
+
+class Retry(NamedTuple):
+    """A failed run is made again: when, in seconds since the epoch and on the boot clock, and as which attempt."""
+
+    when: float
+    boottime: float
+    attempt: int
+
+
+class Plan(NamedTuple):
+    """What is to come: how often a run is due in words, when the next one is, and a retry before that, if there is one.
+
+    ``expected_by`` says until when a success after now is to come, if the wall clock says so. Times are in seconds
+    since the epoch.
+    """
+
+    every: str
+    next_due: float
+    expected_by: float | None
+    retry: Retry | None
+
+
+def _retry(value: Any) -> Retry:
+    if not isinstance(value, list) or len(value) != len(Retry._fields):
+        raise ValueError("not three numbers")
+    when, boottime, attempt = value
+    return Retry(columns.moment(when), columns.moment(boottime), columns.integer(attempt))
 
 
 def _counts(value: Any) -> dict[str, int]:
@@ -34,7 +65,8 @@ class State:
 
     Times are in seconds since the epoch; ``due_boottime`` and ``fresh_boottime`` (of the last success, or of the start)
     are in seconds of the boot clock within the boot ``boot_id`` of ``host``. ``every`` says in words how often a run is
-    due, ``gap`` in seconds how far apart. ``outcomes`` counts the runs by outcome; ``runs`` has the last 50.
+    due, ``gap`` in seconds how far apart; if that is not always the same, ``expected_by`` says until when the next
+    success is to come. ``outcomes`` counts the runs by outcome; ``runs`` has the last 50.
     """
 
     boot_id: str = column(columns.text, "")
@@ -44,10 +76,12 @@ class State:
     environment: str = column(columns.text, "")
     every: str = column(columns.text, "")
     gap: float | None = column(columns.optional(columns.length), None)
+    expected_by: float | None = column(columns.optional(columns.moment), None)
     timeout: float | None = column(columns.optional(columns.length), None)
     due: float | None = column(columns.optional(columns.moment), None)
     due_boottime: float | None = column(columns.optional(columns.moment), None)
     next_due: float | None = column(columns.optional(columns.moment), None)
+    retry: Retry | None = column(columns.optional(_retry), None)
     number: int = column(columns.integer, 0)
     running: Run | None = column(columns.optional(run_record.from_json), None)
     last_success: float | None = column(columns.optional(columns.moment), None)
@@ -66,56 +100,66 @@ class State:
         """One that can be changed without changing this."""
         return replace(self, outcomes=dict(self.outcomes), runs=list(self.runs))
 
-    def start(self, settings: Settings, every: str, next_due: float) -> None:
+    def start(self, settings: Settings, plan: Plan) -> None:
         """A scheduler has started."""
-        self._take_over()
+        expected_by = self.expected_by
+        is_fresh = self._take_over()
         self.clean, self.started = False, clock.wall()
-        self.follow(settings, every, next_due)
+        self.follow(settings, plan)
+        if not is_fresh and expected_by is not None and plan.expected_by is not None:
+            self.expected_by = expected_by  # a crash loop would never look stale
 
-    def _take_over(self) -> None:
-        """Make it this boot's: what the clock of another boot has counted says nothing here."""
+    def _take_over(self) -> bool:
+        """Make it this boot's: what the clock of another boot has counted says nothing here. Whether it is fresh."""
         is_new = self.boot_id != clock.boot_id()
         if is_new:
             self.due_boottime = None
-        if is_new or self.clean:  # else a crash loop would never look stale
+        is_fresh = is_new or self.clean  # else a crash loop would never look stale
+        if is_fresh:
             self.fresh_boottime = clock.boottime()
         self.boot_id, self.host = clock.boot_id(), os.uname().nodename
+        return is_fresh
 
-    def follow(self, settings: Settings, every: str, next_due: float) -> None:
+    def follow(self, settings: Settings, plan: Plan) -> None:
         """The scheduler has these settings."""
         self.environment, self.timeout = settings.environment, settings.timeout
-        self.every, self.gap, self.next_due = every, settings.interval, next_due
+        self.gap = None if settings.calendar else settings.interval
+        self.every, self.expected_by = plan.every, plan.expected_by
+        self.plan(plan)
 
     def stop(self) -> None:
         """The scheduler has stopped, and nothing is due."""
         self.clean, self.next_due = True, None
 
-    def plan(self, next_due: float) -> None:
-        """The next run is due at another time."""
-        self.next_due = next_due
+    def plan(self, plan: Plan) -> None:
+        """The next run is due at another time, or is made again at another time."""
+        self.next_due, self.retry = plan.next_due, plan.retry
 
     def skip_run(self) -> None:
         """A due run was not made."""
         self.skipped += 1
 
-    def begin_run(self, due: Due | None) -> Run:
-        """A run begins, ``due`` by the schedule or None; gives its record."""
+    def begin_run(self, due: Due | None = None, plan: Plan | None = None) -> Run:
+        """A run begins, by the schedule if there is one; gives its record."""
         self.end_lost_run()  # who has the lock of the run has no rival: that scheduler was killed
         self.number += 1
-        self.running = run_record.begin(self.number)
-        if due is not None:
-            self.due, self.due_boottime, self.next_due = due
+        self.running = run_record.begin(self.number, due.attempt if due else 1)
+        if due is not None and plan is not None:
+            self.due, self.due_boottime, _ = due
             self.boot_id = clock.boot_id()
+            self.plan(plan)
         return self.running
 
-    def end_run(self, run: Run, next_due: float | None) -> None:
-        """A run has ended."""
+    def end_run(self, run: Run, plan: Plan | None) -> None:
+        """A run has ended, and ``plan`` is to come if there is a schedule."""
         self.running = None
-        if next_due is not None:
-            self.next_due = next_due
+        if plan is not None:
+            self.plan(plan)
         self._keep(run)
         if run.outcome is Outcome.SUCCEEDED:
             self.failures_in_a_row = 0
+            if plan is not None:
+                self.expected_by = plan.expected_by
             # A run of main-scheduler once may be on another host than the scheduler.
             self.last_success = clock.wall()
             self.fresh_boottime = clock.boottime() if self.is_of_this_host() else None

@@ -57,6 +57,8 @@ class Status:
 
     def stale(self) -> str:
         """In words, if the last success is older than it should be, whether a scheduler runs or not."""
+        if self.state.expected_by is not None:
+            return self._overdue(self.state.expected_by)
         state, now, since = self.state, self.boottime, self.state.fresh_boottime
         if state.boot_id != self.boot_id or since is None:  # nothing but the wall clock knows
             now, since = self.now, state.last_success or state.started
@@ -66,6 +68,13 @@ class Status:
             return "it was never started"
         allowed = (state.gap or 0.0) + (state.timeout or 0.0) + _SLACK
         return f"no success for {words.duration(now - since)}" if now - since > allowed else ""
+
+    def _overdue(self, expected_by: float) -> str:
+        """The same where the wall clock says when the next success is to come."""
+        if self.now <= expected_by + (self.state.timeout or 0.0) + _SLACK:
+            return ""
+        success = self.state.last_success
+        return "no success yet" if success is None else f"no success since {words.zoned_time(success)}"
 
     def where(self) -> str:
         """Which process it is, or on which host."""
@@ -95,6 +104,7 @@ class Status:
             "running": run_record.as_json(state.running) if is_up and state.running else None,
             "last_success": state.last_success,
             "next_due": state.next_due if is_up else None,
+            "retry": state.retry.when if is_up and state.retry else None,
             "failures_in_a_row": state.failures_in_a_row,
             "skipped": state.skipped,
             "runs": [run_record.as_json(run) for run in state.runs],
@@ -110,6 +120,8 @@ class Status:
             every, environment = words.printable(self.state.every), words.printable(self.state.environment)
             lines.append(f"  schedule      {every}, SCHED_ENV={environment}")
         lines.append(f"  last success  {self._ago(self.state.last_success)}")
+        if self.pid is not None and self.state.retry is not None:
+            lines.append(f"  tried again   {words.zoned_time(self.state.retry.when)}")
         if self.pid is not None and self.state.next_due is not None:
             lines.append(f"  next run      {words.zoned_time(self.state.next_due)}")
         return "\n".join(lines + self._bar(coloured=coloured))
@@ -159,6 +171,8 @@ def one_line(state: State, now: float) -> str:
         parts.append(f"last success {words.clock_time(state.last_success)}")
     if state.next_due is not None:
         parts.append(f"next run {words.clock_time(state.next_due)}")
+    if state.retry is not None:
+        parts.append(f"tried again {words.clock_time(state.retry.when)}")
     if state.failures_in_a_row:
         parts.append(f"{words.count(state.failures_in_a_row, 'failure')} in a row")
     return "; ".join(parts) or f"started {words.clock_time(now)}"

@@ -1,12 +1,12 @@
 """The command line and the environment of main.py, and everything that keeps it from being executed."""
 
-import errno
 import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from sched_runner.record.run_record import Run
 from sched_runner.settings.table import Settings
 
 _FIRST_LINE = 256  # bytes; the kernel reads as many (binfmt_script)
@@ -26,19 +26,18 @@ _NOT_FOR_MAIN = (
 )
 
 
-def environment(inherited: Mapping[str, str], settings: Settings, number: int) -> dict[str, str]:
+def environment(inherited: Mapping[str, str], settings: Settings, run: Run) -> dict[str, str]:
     """What main.py gets for an environment."""
     env = {name: value for name, value in inherited.items() if name not in _NOT_FOR_MAIN}
     env.setdefault("PYTHONUNBUFFERED", "1")  # or what it printed before a KILL is lost
-    return env | {"SCHED_RUN": str(number), "SCHED_ENV": settings.environment}
+    own = {"SCHED_RUN": run.number, "SCHED_ATTEMPT": run.attempt, "SCHED_ENV": settings.environment}
+    return env | {name: str(value) for name, value in own.items()}
 
 
 def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """The command line of main.py. Raises OSError, naming script or interpreter, if it cannot be executed."""
     main = settings.main
-    if main.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(main))
-    with open(os.open(main, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+    with open(main, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
         begin = file.read(_FIRST_LINE) or b""
     path = environ.get("PATH", os.defpath)
     if settings.python:

@@ -105,7 +105,12 @@ class Execution:
             return run.end(Outcome.NOT_STARTED, self._ended_at, reason=self._exec_error)
         exit_status, signal_number = decode(self._wait_status)
         return run.end(
-            classify(self._wait_status, timed_out=self._timed_out, interrupted=self._interrupted),
+            classify(
+                self._wait_status,
+                self._settings.success_status,
+                timed_out=self._timed_out,
+                interrupted=self._interrupted,
+            ),
             self._ended_at,
             exit_status=exit_status,
             signal=signal_number,
@@ -136,7 +141,7 @@ class Execution:
                 stdout=writers[0],
                 stderr=writers[1],
                 pass_fds=[fault],
-                cwd=self._settings.main.parent,
+                cwd=self._settings.workdir or self._settings.main.parent,
                 env=self._environ,
                 start_new_session=True,
             )
@@ -230,7 +235,9 @@ class Execution:
             self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
 
     def _close(self) -> None:
-        for descriptor in (self._pidfd, self._fault):
+        """Close what is open; if ``wait`` has failed after it has done so, ``abort`` does it again."""
+        descriptors, self._pidfd, self._fault = (self._pidfd, self._fault), -1, -1
+        for descriptor in descriptors:
             if descriptor >= 0:
                 os.close(descriptor)
 

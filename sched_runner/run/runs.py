@@ -12,7 +12,7 @@ from sched_runner.record import messages, run_record, store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.outcome import FAILURES, Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.record.state import Due, State
+from sched_runner.record.state import Due, Plan, State
 from sched_runner.record.store import Store
 from sched_runner.run.command import environment
 from sched_runner.run.execution import Execution, Leftovers, NotStartedError
@@ -33,7 +33,13 @@ class Schedule(Protocol):
     """What a run is told of the schedule that it belongs to."""
 
     def due(self) -> Due | None:
-        """The last due time and the next one; None if there is no schedule."""
+        """Why the run of now is made; None if there is no schedule."""
+
+    def plan(self) -> Plan | None:
+        """What is to come; None if there is no schedule."""
+
+    def plan_retry(self, run: Run, settings: Settings) -> None:
+        """Plan to make a run again that has ended, if that is wanted."""
 
     def wakeup(self) -> None:
         """Something has changed that others should know."""
@@ -45,6 +51,13 @@ class Unscheduled:
     def due(self) -> Due | None:
         """Nothing is due."""
         return None
+
+    def plan(self) -> Plan | None:
+        """Nothing is to come."""
+        return None
+
+    def plan_retry(self, run: Run, settings: Settings) -> None:
+        """It is not made again."""
 
     def wakeup(self) -> None:
         """Nobody waits."""
@@ -89,18 +102,21 @@ class Runs:
 
     def _make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run:
         # Not durable yet: a disk that takes its time would delay the run.
-        run = self._store.update(lambda state: state.begin_run(self._schedule.due()), durable=False)
+        run = self._store.update(
+            lambda state: state.begin_run(self._schedule.due(), self._schedule.plan()), durable=False
+        )
         errors, output = Tail("stderr"), Tail("stdout", "stderr")
         capture = Capture(run.number, [*self._outputs.sinks, errors, output])
-        own_environ = environment(environ, settings, run.number)
+        own_environ = environment(environ, settings, run)
         execution = Execution(settings, own_environ, capture, self._sweeper, stop=self._stop)
         run = self._execute(execution, settings, environ, run)
         if run.outcome in FAILURES and not run.reason:
             run = replace(run, reason=error_line(errors.last()))
         self._outputs.tell()
+        self._schedule.plan_retry(run, settings)
         self._record(run, output)
         is_sandboxed = {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys()
-        self._tell(run, execution.leftovers, errors, is_sandboxed=is_sandboxed)
+        self._tell(run, execution.leftovers, errors, settings.retries, is_sandboxed=is_sandboxed)
         self._monitoring.ended(settings, environ, self._store.state, run, output)
         self._schedule.wakeup()
         return run
@@ -129,8 +145,7 @@ class Runs:
         ended = words.timestamp(run.ended or 0.0)
         if run.outcome is Outcome.SUCCEEDED:
             self._store.write(store.MARKER, ended + "\n")
-        due = self._schedule.due()
-        self._store.update(lambda state: state.end_run(run, due.following if due else None))
+        self._store.update(lambda state: state.end_run(run, self._schedule.plan()))
         if run.outcome in FAILURES:
             self._store.write_json(store.FAILURE, self._failure(run, output.last(_REPORTED_LINES)))
         elif run.outcome is Outcome.SUCCEEDED and failed_before:
@@ -148,13 +163,16 @@ class Runs:
             "recovered": None,
         }
 
-    def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, *, is_sandboxed: bool) -> None:
+    def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, retries: int, *, is_sandboxed: bool) -> None:
         _tell_leftovers("ended {} of run {}, whose last output may be missing: {}", run.number, leftovers.ended)
         _tell_leftovers("could not kill {} of run {}: {}", run.number, leftovers.given_up)
         text = messages.summary(run)
-        next_due = self._store.state.next_due
-        if next_due is not None and run.outcome is not Outcome.INTERRUPTED:
-            text += f"; next run at {words.clock_time(next_due)}"
+        state = self._store.state
+        if state.retry is not None:
+            again = words.clock_time(state.retry.when)
+            text += f"; tried again at {again}, attempt {state.retry.attempt} of {retries + 1}"
+        elif state.next_due is not None and run.outcome is not Outcome.INTERRUPTED:
+            text += f"; next run at {words.clock_time(state.next_due)}"
         lines: list[str] = []
         if run.outcome in FAILURES:
             lines = errors.last(_STDERR_LINES)

@@ -1,11 +1,12 @@
 """When runs are due: pure, without a clock of its own. Times are aware datetimes."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from sched_runner import clock, words
 from sched_runner.record.state import State
+from sched_runner.schedule.calendar_times import Calendar
 from sched_runner.settings.table import Settings
 
 # By so much at most, in seconds, the clocks of hosts differ that share their state.
@@ -22,14 +23,17 @@ class Cadence(Protocol):
     def after(self, now: datetime) -> datetime:
         """The first due time after now."""
 
-    def last(self, now: datetime) -> datetime:
-        """The last due time at or before now."""
+    def last(self, now: datetime) -> datetime | None:
+        """The last due time at or before now; None if there was none."""
 
     def stepped(self, step: timedelta) -> "Cadence":
         """The same after somebody has set the wall clock by ``step``."""
 
     def due_after_step(self, due: datetime, step: timedelta, now: datetime) -> datetime:
         """When the run that was due at ``due`` is due after that; ``now`` is the new wall clock."""
+
+    def expected_by(self, now: datetime) -> datetime | None:
+        """When a success after that of now is missing, if the wall clock says so; None if elapsed time does."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +64,48 @@ class FixedRate:
         """As long from now as it was."""
         return due + step
 
+    def expected_by(self, now: datetime) -> None:
+        """Elapsed time says when."""
+
 
 def of(settings: Settings, origin: datetime) -> Cadence:
-    """The cadence that the settings say, with a due time at ``origin``."""
+    """The cadence that the settings say; that of an interval has a due time at ``origin``."""
+    if settings.calendar:
+        return Calendar(settings.calendar)
     return FixedRate(timedelta(seconds=settings.interval), origin)
 
 
 def first_due(previous: State, settings: Settings, now: float, boottime: float, *, supervised: bool) -> float:
     """When the first run is due, in seconds since the epoch, as ``now``: at once, or when the cadence resumes.
 
-    ``boottime`` is ``now`` on the boot clock. A scheduler that ended uncleanly is restarted by a supervisor, such as
-    systemd, again and again: its runs must not come more often for that.
+    ``boottime`` is ``now`` on the boot clock.
     """
-    same_boot = previous.boot_id == clock.boot_id()
-    crashed = supervised and same_boot and not previous.clean
-    if previous.due is None or not (crashed or settings.start == "resume"):
-        return now
+    at_start = settings.start != "due" or crashed(previous, supervised=supervised)
+    resumed = settings.start in ("resume", "due") or crashed(previous, supervised=supervised)
+    last = last_due(previous, now, boottime) if resumed else None
+    if last is None:
+        return now if at_start else of(settings, _date(now)).after(_date(now)).timestamp()
+    kept = of(settings, _date(last))
+    first = kept.after(_date(last)).timestamp()
+    return first if at_start or first > now else kept.after(_date(now)).timestamp()
+
+
+def crashed(previous: State, *, supervised: bool) -> bool:
+    """Whether the scheduler before ended uncleanly, in this boot, and a supervisor such as systemd has restarted it.
+
+    It does so again and again: runs must not come more often for that.
+    """
+    return supervised and not previous.clean and previous.boot_id == clock.boot_id()
+
+
+def last_due(previous: State, now: float, boottime: float) -> float | None:
+    """The last due time of the scheduler before, by the clock of now; None if there is none that can be believed."""
     last = previous.due
-    if same_boot and previous.due_boottime is not None:
+    if previous.boot_id == clock.boot_id() and previous.due_boottime is not None:
         last = now - (boottime - previous.due_boottime)  # whatever was done to the wall clock since
     # A last due time in the future means that a clock was wrong, unless it is another host's and near: ignore it.
-    return now if last > now + _CLOCKS_DIFFER else last + settings.interval
+    return None if last is None or last > now + _CLOCKS_DIFFER else last
+
+
+def _date(when: float) -> datetime:
+    return datetime.fromtimestamp(when, UTC)

@@ -16,8 +16,11 @@ from apscheduler.triggers.base import BaseTrigger
 from sched_runner import words
 from sched_runner.clock import SteadyClock
 from sched_runner.record import messages
-from sched_runner.record.state import Due
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import Due, Plan, Retry
+from sched_runner.schedule import retries
 from sched_runner.schedule.cadence import Cadence
+from sched_runner.settings.table import Settings
 
 # Suspend does not end a sleep early: this is how late it may be noticed, and makes four turns a minute.
 _LONGEST_SLEEP = 16.0
@@ -52,7 +55,8 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
     """Calls ``perform`` in a thread at every due time, never twice at once.
 
     ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` when a due run finds one going.
-    ``max_sleep`` is in seconds.
+    ``max_sleep`` is in seconds. APScheduler's job has one next time: that of a retry, if one is planned, else the due
+    time.
     """
 
     def __init__(
@@ -81,43 +85,79 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._poller.register(self._wake, select.POLLIN)
         self._active = False
         self._due_boottime = 0.0
+        self._attempt = 1
+        self._retry: Retry | None = None
+        self._due_after_retry: datetime | None = None
         self._awaited_since: float | None = None
         self._over = False
         self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
 
-    def plan(self, cadence: Cadence, first: datetime) -> None:
+    def begin(self, cadence: Cadence, first: datetime, retry: Retry | None) -> None:
         """The first run at ``first``, then as the cadence says. Raises RuntimeError if there is no thread for runs."""
         self._pool.submit(int).result()
         self.add_job(self._execute, CadenceTrigger(cadence), id=_JOB, next_run_time=first)
+        self._set_retry(retry)
 
-    def follow(self, cadence: Cadence) -> None:
+    def follow(self, cadence: Cadence, settings: Settings) -> None:
         """Go on with another cadence. A run that is due already, or was asked for, is still made."""
-        job, now = self.get_job(_JOB), self.now()
-        is_pending = job.next_run_time < job.trigger.cadence.after(now)
-        following = job.next_run_time if is_pending else cadence.after(cadence.last(now))
-        self.modify_job(_JOB, trigger=CadenceTrigger(cadence), next_run_time=following)
+        now, due = self.now(), self.next_due
+        is_pending = due < self._cadence.after(now)
+        following = due if is_pending else cadence.after(cadence.last(now) or now)
+        retry = self._retry if self._retry and self._retry.attempt <= settings.retries + 1 else None
+        self._take(cadence, following, retry)
 
     def run_now(self) -> None:
         """One run at once, which moves no due time."""
+        self._retry = None
         self.modify_job(_JOB, next_run_time=self.now())
+
+    def plan_retry(self, run: Run, settings: Settings) -> None:
+        """Plan to make a run again that has ended, if the settings say so."""
+        now, due = self.clock.now(), self.next_due.timestamp()
+        self._set_retry(retries.after(run, settings, now, self.clock.boottime(), due))
+
+    def _take(self, cadence: Cadence, due: datetime, retry: Retry | None) -> None:
+        self._retry = None
+        self.modify_job(_JOB, trigger=CadenceTrigger(cadence), next_run_time=due)
+        self._set_retry(retry)
+
+    def _set_retry(self, retry: Retry | None) -> None:
+        """Make the retry the next time, unless the due time comes first."""
+        due = self.next_due
+        if retry and retry.when < due.timestamp():
+            self._retry, self._due_after_retry = retry, due
+            self.modify_job(_JOB, next_run_time=datetime.fromtimestamp(retry.when, UTC))
 
     def now(self) -> datetime:
         """The time that the due times are told in."""
         return datetime.fromtimestamp(self.clock.now(), UTC)
 
     @property
+    def _cadence(self) -> Cadence:
+        return self.get_job(_JOB).trigger.cadence  # type: ignore[no-any-return]
+
+    @property
     def next_due(self) -> datetime:
-        """When the next run is due."""
+        """When the next run is due; a retry may come before."""
+        if self._retry and self._due_after_retry:
+            return self._due_after_retry
         return self.get_job(_JOB).next_run_time  # type: ignore[no-any-return]
 
     @property
     def last_due(self) -> datetime:
         """The last due time that has come."""
-        return self.get_job(_JOB).trigger.cadence.last(self.now())  # type: ignore[no-any-return]
+        now = self.now()
+        return self._cadence.last(now) or now
 
     def due(self) -> Due:
-        """When the run was due that is being made, or was the last to be, and when the next one is."""
-        return Due(self.clock.at(self._due_boottime), self._due_boottime, self.next_due.timestamp())
+        """Why the run of now is made, or the last one was."""
+        return Due(self.clock.at(self._due_boottime), self._due_boottime, self._attempt)
+
+    def plan(self) -> Plan:
+        """What is to come."""
+        cadence, expected_by = self._cadence, self._cadence.expected_by(self.now())
+        by = None if expected_by is None else expected_by.timestamp()
+        return Plan(cadence.every, self.next_due.timestamp(), by, self._retry)
 
     @property
     def is_performing(self) -> bool:
@@ -156,10 +196,10 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         if not step:
             return
         self.clock.follow(step)
-        job, moved = self.get_job(_JOB), timedelta(seconds=step)
-        cadence = job.trigger.cadence.stepped(moved)
-        following = cadence.due_after_step(job.next_run_time, moved, self.now())
-        self.modify_job(_JOB, trigger=CadenceTrigger(cadence), next_run_time=following)
+        moved, retry = timedelta(seconds=step), self._retry
+        cadence = self._cadence.stepped(moved)
+        following = cadence.due_after_step(self.next_due, moved, self.now())
+        self._take(cadence, following, retry and retry._replace(when=self.clock.at(retry.boottime)))
         if abs(step) >= _STEP_TOLD:
             way = "forward" if step > 0 else "back"
             told = words.duration(abs(step))
@@ -170,17 +210,22 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         early: float = (self.get_job(_JOB).next_run_time - self.now()).total_seconds()
         if early > 0:
             return early
-        if not self._active:
-            self._due_boottime = self.last_due.timestamp() - self.clock.at(0.0)
-            if self._awaited_since is None:
-                self._awaited_since = self.clock.boottime()
+        if not self._active and self._awaited_since is None:
+            self._note_what_is_due()
         wait: float | None = super()._process_jobs()
         if self.clock.step():  # within this turn: APScheduler went by another clock than the due times
-            job = self.get_job(_JOB)
-            following = job.trigger.cadence.after(self.now())
-            self.modify_job(_JOB, next_run_time=min(job.next_run_time, following))
+            following = self._cadence.after(self.now())
+            self.modify_job(_JOB, next_run_time=min(self.get_job(_JOB).next_run_time, following))
             return 0.0
         return wait
+
+    def _note_what_is_due(self) -> None:
+        self._awaited_since = self.clock.boottime()
+        retry, self._retry = self._retry, None
+        if retry and self._due_after_retry and self._due_after_retry > self.now():
+            self._attempt = retry.attempt
+        else:
+            self._attempt, self._due_boottime = 1, self.last_due.timestamp() - self.clock.at(0.0)
 
     def _execute(self) -> None:
         self._active, self._awaited_since = True, None

@@ -18,7 +18,7 @@ from sched_runner.record.state import State
 from sched_runner.record.store import Store
 from sched_runner.run.runs import Runs
 from sched_runner.run.sweeper import become_subreaper
-from sched_runner.schedule import cadence
+from sched_runner.schedule import cadence, retries
 from sched_runner.schedule.notify import Notifier, watchdog
 from sched_runner.schedule.scheduler import Scheduler
 from sched_runner.schedule.signals import RELOAD, STOP, TRIGGER, Signals
@@ -98,18 +98,21 @@ class Service:
         self._store.refresh()
         settings, steady = self._settings, self._scheduler.clock
         now, boottime = steady.now(), steady.boottime()
-        first = cadence.first_due(self._store.state, settings, now, boottime, supervised=self._is_supervised)
+        previous, supervised = self._store.state, self._is_supervised
+        first = cadence.first_due(previous, settings, now, boottime, supervised=supervised)
+        retry = None
+        if settings.start != "now" or cadence.crashed(previous, supervised=supervised):
+            retry = retries.resumed(previous, settings, now, boottime)
         when = datetime.fromtimestamp(first, UTC)
-        kept = cadence.of(settings, when)
+        self._scheduler.begin(cadence.of(settings, when), when, retry)
 
         def start(state: State) -> Run | None:
             # If the lock of the run is taken, the run is that of main-scheduler once, and goes on.
             lost = state.end_lost_run() if lock.holder(LockFile.RUN) is None else None
-            state.start(settings, kept.every, first)
+            state.start(settings, self._scheduler.plan())
             return lost
 
         lost = self._store.update(start)
-        self._scheduler.plan(kept, when)
         for warning in self._warnings:
             log.warning("settings: %s", warning)
         if lost is not None:
@@ -140,7 +143,7 @@ class Service:
         """Say so if a skipped run or the clock has moved the next due time, or if a run has begun or ended."""
         following, told = self._scheduler.next_due.timestamp(), self._store.state.next_due
         if told is None or abs(following - told) > 1:
-            self._store.update(lambda state: state.plan(following))
+            self._store.update(lambda state: state.plan(self._scheduler.plan()))
         else:
             self._store.refresh()
         line = status.one_line(self._store.state, clock.wall())
@@ -177,11 +180,10 @@ class Service:
             log.warning("reload: the directories change only with a restart")
         self._settings, self._environ = settings, reading.environ
         if _is_another_cadence(old, settings):
-            self._scheduler.follow(cadence.of(settings, self._scheduler.last_due))
-        following = self._scheduler.next_due
-        every = cadence.of(settings, following).every
-        self._store.update(lambda state: state.follow(settings, every, following.timestamp()))
-        log.info("reloaded: %s, next run at %s", self._describe(), words.clock_time(following.timestamp()))
+            self._scheduler.follow(cadence.of(settings, self._scheduler.last_due), settings)
+        plan = self._scheduler.plan()
+        self._store.update(lambda state: state.follow(settings, plan))
+        log.info("reloaded: %s, next run at %s", self._describe(), words.clock_time(plan.next_due))
 
     def _trigger(self) -> None:
         if self._scheduler.is_performing:
@@ -215,7 +217,7 @@ class Service:
 
 
 def _is_another_cadence(old: Settings, new: Settings) -> bool:
-    return old.interval != new.interval
+    return (old.interval, old.calendar, old.retries) != (new.interval, new.calendar, new.retries)
 
 
 def _claim(directory: Path) -> LockFile:

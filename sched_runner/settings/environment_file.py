@@ -45,7 +45,7 @@ def read(path: Path, *, pipes: bool = False) -> Content:
 
 
 def _read(path: Path, *, pipes: bool) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(mode) and pipes:
             data = _read_pipe(file)

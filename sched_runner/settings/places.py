@@ -7,13 +7,18 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Place:
-    """The name of a scheduler and its paths; ``env_file`` is None for one that was started by hand."""
+    """The name of a scheduler and its paths.
+
+    ``env_file`` is None for a scheduler that was started by hand, ``workdir`` is None if main.py runs in its own
+    directory.
+    """
 
     name: str
     env_file: Path | None
     main: Path
     log_dir: Path
     state_dir: Path
+    workdir: Path | None = None
 
 
 def installed(instance: str = "", root: Path = Path("/")) -> Place:

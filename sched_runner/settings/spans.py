@@ -63,6 +63,14 @@ def parse_timeout(text: str) -> float:
     return seconds
 
 
+def parse_wait(text: str) -> float:
+    """Seconds in a time span of at least a second: sooner is again and again. Raises ValueError."""
+    seconds = parse_span(text)
+    if seconds < 1:
+        raise ValueError("use 1 s or more")
+    return seconds
+
+
 def parse_interval(text: str) -> float:
     """Seconds in a time span, or in the mapping of IntervalTrigger's keywords: ``{"hours": 7, "minutes": 30}``.
 
@@ -77,7 +85,7 @@ def parse_interval(text: str) -> float:
 def _mapping(text: str) -> dict[Any, Any]:
     try:
         mapping: dict[Any, Any] = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         mapping = _python_mapping(text)
     return mapping
 
@@ -87,7 +95,7 @@ def _python_mapping(text: str) -> dict[Any, Any]:
 
     try:
         mapping = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         mapping = None
     if not isinstance(mapping, dict):
         raise ValueError('not a mapping; write it like {"hours": 7, "minutes": 30}')

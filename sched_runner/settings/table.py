@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sched_runner import words
-from sched_runner.settings import spans
+from sched_runner.settings import calendars, spans
 from sched_runner.settings.places import Place
 
 # How often, in the keywords of APScheduler's IntervalTrigger: days, hours, minutes, seconds.
@@ -20,7 +20,10 @@ INTERVALS: dict[str, dict[str, float]] = {
 }
 
 # main.py gets these from the scheduler; a scheduler that main.py starts gets them too.
-_GIVEN_TO_MAIN = ("SCHED_RUN",)
+_GIVEN_TO_MAIN = ("SCHED_RUN", "SCHED_ATTEMPT")
+
+_DIGITS = 6
+_STATUSES = 256
 
 
 class Row(NamedTuple):
@@ -52,9 +55,16 @@ def _row(
 
 
 def _parse_start(text: str) -> str:
-    if text not in ("now", "resume"):
-        raise ValueError("use now or resume")
+    if text not in ("now", "resume", "due"):
+        raise ValueError("use now, resume or due")
     return text
+
+
+def _parse_interval(text: str) -> float:
+    try:
+        return spans.parse_interval(text)
+    except ValueError as error:
+        raise ValueError(calendars.calendar_hint(text) or error) from None
 
 
 def parse_args(text: str) -> tuple[str, ...]:
@@ -72,10 +82,27 @@ def _parse_absolute(text: str) -> Path:
     return path
 
 
-def _parse_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError("use a whole number, 1 or more")
+def _parse_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise ValueError("use a whole number")
     return int(text)
+
+
+def _parse_count(text: str) -> int:
+    if (number := _parse_number(text)) == 0:
+        raise ValueError("use a whole number, 1 or more")
+    return number
+
+
+def _parse_statuses(text: str) -> frozenset[int]:
+    statuses = frozenset(_parse_number(word) for word in text.replace(",", " ").split())
+    if not statuses <= set(range(_STATUSES)):
+        raise ValueError("use exit statuses from 0 to 255, separated by spaces")
+    return statuses | {0}
+
+
+def _shown_statuses(statuses: frozenset[int]) -> str:
+    return " ".join(map(str, sorted(statuses)))
 
 
 def parse_url(text: str) -> str:
@@ -89,6 +116,10 @@ def parse_url(text: str) -> str:
     if not is_good or not text.isprintable() or " " in text:
         raise ValueError(fault)
     return text
+
+
+def _shown_workdir(path: Path | None) -> str:
+    return str(path or "the script's own directory")
 
 
 def _masked_command(command: Sequence[str]) -> str:
@@ -106,13 +137,18 @@ class Settings:
     """The settings of one scheduler; lengths of time are in seconds."""
 
     environment: str = _row("SCHED_ENV", str, "test")
-    interval: float = _row("SCHED_INTERVAL", spans.parse_interval, 0.0, words.exact_duration)
+    interval: float = _row("SCHED_INTERVAL", _parse_interval, 0.0, words.exact_duration)
+    calendar: tuple[str, ...] = _row("SCHED_CALENDAR", calendars.parse_calendar, (), "; ".join)
     main: Path = _row("SCHED_MAIN", Path, lambda place: place.main)
     args: tuple[str, ...] = _row("SCHED_ARGS", parse_args, (), shlex.join, is_secret=True)
     python: str = _row("SCHED_PYTHON", str, "", lambda python: python or "as the script says, or the scheduler's own")
+    workdir: Path | None = _row("SCHED_WORKDIR", _parse_absolute, lambda place: place.workdir, _shown_workdir)
     start: str = _row("SCHED_START", _parse_start, "now")
     timeout: float = _row("SCHED_TIMEOUT", spans.parse_timeout, 3600.0, words.exact_duration)
     stop_grace: float = _row("SCHED_STOP_GRACE", spans.parse_span, 10.0, words.exact_duration)
+    success_status: frozenset[int] = _row("SCHED_SUCCESS_STATUS", _parse_statuses, frozenset({0}), _shown_statuses)
+    retries: int = _row("SCHED_RETRIES", _parse_number, 0)
+    retry_after: float = _row("SCHED_RETRY_AFTER", spans.parse_wait, 60.0, words.exact_duration)
     log_dir: Path = _row("SCHED_LOG_DIR", _parse_absolute, lambda place: place.log_dir)
     state_dir: Path = _row("SCHED_STATE_DIR", _parse_absolute, lambda place: place.state_dir)
     alert_after: int = _row("SCHED_ALERT_AFTER", _parse_count, 1)
@@ -146,8 +182,11 @@ def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -
     found = [*faults]
     values = {attribute: _value(row, environ, place, found) for attribute, row in ROWS.items()}
     settings = _completed(Settings(**values), place)
-    if not environ.get("SCHED_INTERVAL") and settings.environment not in INTERVALS:
-        found.append(_unknown_environment(settings.environment))
+    if environ.get("SCHED_INTERVAL") and environ.get("SCHED_CALENDAR"):
+        found.append("SCHED_INTERVAL and SCHED_CALENDAR both say when a run is due; set one of them")
+    environment = environ.get("SCHED_ENV", settings.environment)  # an empty one is no default
+    if environment not in INTERVALS and not (environ.get("SCHED_INTERVAL") or environ.get("SCHED_CALENDAR")):
+        found.append(_unknown_environment(environment))
     known = (*NAMES, *_GIVEN_TO_MAIN)
     found += [
         f"{words.printable(name)}: no such setting{_nearest(name, NAMES)}"

@@ -40,9 +40,11 @@ class Monitoring:
         """A run has ended. Of one that was interrupted there is no ping: it neither succeeded nor failed."""
         url = self._url(settings, environ)
         if url and run.outcome is not Outcome.INTERRUPTED:
-            status = run.command_exit_status()
+            status = 0 if run.outcome is Outcome.SUCCEEDED else run.command_exit_status()
             text = "\n".join([*output.last(), messages.summary(run)]).encode(errors="backslashreplace")
             ending = f"/{status}" if status else ""
+            if state.retry:
+                ending = "/log"  # neither a success nor yet a failure
             run_id = self._run_id or str(uuid.uuid4())
             self._pinger.send(Ping(address(url, ending, run_id), text[-BODY_BYTES:], environ))
         self._run_id = ""

@@ -60,7 +60,7 @@ def main_scheduler(libraries: str) -> Callable[[Job], Process]:
     def begin(job: Job) -> Process:
         command = ["-m", "sched_runner", "run"]
         if job.backups != 5:
-            raised = f"import sched_runner.rotating_file as file; file.BACKUPS = {job.backups}"
+            raised = f"import sched_runner.output.rotating_file as file; file.BACKUPS = {job.backups}"
             command = ["-c", f"{raised}; from sched_runner.cli import main; main(['run'])"]
         python, script, *arguments = map(str, job.command)
         settings = {

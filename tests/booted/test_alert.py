@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tier import need_loopback
 
 ALERT = "0d3b1c7f5c1f4d0e9a7c6b1f2a3e4d08"
 FAILS_UNTIL_WELL = """
@@ -43,6 +44,7 @@ class Alerts:
         return self.machine.run("cat /var/mail/root", check=False).stdout.replace("\n ", " ")
 
     def await_mail(self, text):
+        need_loopback(self.machine)
         self.machine.wait_until(lambda: text in self.mails(), 30, f"a mail with {text}")
 
     def has_ended(self):

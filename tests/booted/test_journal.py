@@ -75,7 +75,7 @@ if not os.path.exists(result):  # else it is the next run, which found the gate 
 # The journal's streams have buffers of several megabytes: these are full at once.
 SMALL_BUFFERS = """
 import os, socket
-from sched_runner import journal
+from sched_runner.output import journal
 connect = journal._connect
 def small(*arguments):
     descriptor = connect(*arguments)

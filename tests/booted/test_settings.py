@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sched_runner import config
+from sched_runner.settings import table
 
 PRINTS_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))\n"
 SHOWS_WHAT_DOTENV_READS = """
@@ -33,7 +33,7 @@ def test_main_gets_the_shipped_settings_as_dotenv_reads_them(machine, service, u
     environment = {name: value for name, value in json.loads(printed).items() if name.startswith("SCHED_")}
     read = json.loads(machine.run(["python3", "-c", SHOWS_WHAT_DOTENV_READS, service.settings_file]).stdout)
     assert environment == read | {"SCHED_RUN": "1"}
-    assert len(read) == (len(config.NAMES) if uncommented else 1)
+    assert len(read) == (len(table.NAMES) if uncommented else 1)
 
 
 def test_logs_and_state_are_for_the_group_and_not_for_others(machine, service, reader):

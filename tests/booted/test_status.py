@@ -17,7 +17,7 @@ FAULT = "/etc/main-scheduler/fault"  # while it is there the patches below do ha
 
 WAITS_BEFORE_READY = f"""
 import pathlib, time
-from sched_runner import service
+from sched_runner.schedule import service
 claim = service._claim
 def wait(directory):
     while pathlib.Path("{FAULT}").exists():
@@ -28,7 +28,7 @@ service._claim = wait
 
 STUCK_LOOP = f"""
 import pathlib, time
-from sched_runner.scheduler import Scheduler
+from sched_runner.schedule.scheduler import Scheduler
 sleep = Scheduler._sleep
 def stuck(self, wait):
     while pathlib.Path("{FAULT}").exists():
@@ -39,14 +39,14 @@ Scheduler._sleep = stuck
 
 DEAD_EXECUTOR = f"""
 import pathlib
-from apscheduler.executors.pool import ThreadPoolExecutor
-from sched_runner import scheduler
+from apscheduler.executors.pool import BasePoolExecutor
+from sched_runner.schedule import scheduler
 scheduler._OVERDUE_AFTER = 2.0
-submit = ThreadPoolExecutor.submit_job
+submit = BasePoolExecutor.submit_job
 def dead(self, job, times):
     if not pathlib.Path("{FAULT}").exists():
         submit(self, job, times)
-ThreadPoolExecutor.submit_job = dead
+BasePoolExecutor.submit_job = dead
 """
 
 

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from sched_runner import alert
-from sched_runner.alert import Alert
-from sched_runner.state import State, Told
-from sched_runner.status import Status
+from sched_runner.record.state import State
+from sched_runner.record.status import Status
+from sched_runner.tell import alerts
+from sched_runner.tell.alerts import Alert, Failure, Told
 
 NOW = 1_700_000_000.0
 WELL = State(
-    boot_id="this boot", interval=60.0, timeout=60.0, last_success=NOW - 10, fresh_boottime=990.0, started=NOW - 500
+    boot_id="this boot", gap=60.0, timeout=60.0, last_success=NOW - 10, fresh_boottime=990.0, started=NOW - 500
 )
 FAILING = replace(WELL, failures_in_a_row=2)
 STALE = replace(WELL, last_success=NOW - 500, fresh_boottime=500.0)
@@ -19,7 +19,7 @@ SETTINGS = Alert("settings", "the settings are faulty", "SCHED_ENV=pord")
 
 def due(state, told="", *, when=NOW - 100, pid: int | None = 42, after=1, fault="", last_failure=FAILURE):
     status = Status("main-scheduler", pid, state, NOW, 1000.0, "this boot")
-    return alert.due(status, last_failure, Told(told, when), after=after, fault=fault)
+    return alerts.due(status, alerts.failure(last_failure), Told(told, when), after=after, fault=fault)
 
 
 def what(found):
@@ -91,3 +91,36 @@ def test_a_success_after_an_alert_is_told_once(told):
 )
 def test_nothing_is_well_again_without_a_success_since_the_alert(state, after):
     assert due(state, "stale", when=NOW - 100, after=after) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"number": "7"},
+        {"number": -1},
+        {"number": 10**400},
+        {"summary": None},
+        {"summary": ["a"]},
+        {"tail": "one"},
+        {"tail": [1]},
+        {"tail": None},
+        {"tail": [["one"]]},
+    ],
+)
+def test_a_report_that_main_py_has_poisoned_says_nothing_but_that_a_run_failed(values):
+    assert alerts.failure(FAILURE | values) == Failure()
+    assert due(FAILING, last_failure=FAILURE | values).subject == "the last run failed, 2 failures in a row"
+
+
+@pytest.mark.parametrize("values", [{"what": 7}, {"what": None}, {"when": "now"}, {"when": -1}, {"when": 10**400}])
+def test_what_was_told_last_is_forgotten_where_main_py_has_poisoned_it(values):
+    assert alerts.told({"what": "stale", "when": NOW} | values) == Told()
+
+
+def test_an_alert_can_be_shown_whatever_main_py_wrote():
+    text = "no\x1b[2J\x9b\u202e\u2028" + "x" * 10_000
+    found = due(FAILING, last_failure={"number": 7, "summary": text, "tail": [text] * 60})
+    assert found.subject.isprintable()
+    assert len(found.subject) < 600
+    assert all(line.isprintable() and len(line) <= 500 for line in found.text.split("\n"))
+    assert len(found.text.split("\n")) == 50

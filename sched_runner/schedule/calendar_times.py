@@ -1,0 +1,142 @@
+"""When a calendar is due: the next time, the last one, and the one before."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import isqrt
+from typing import Self
+
+from sched_runner.settings.calendars import CalendarError, Run, ask, spawn
+
+# So many due times are asked for at once. One costs 0.5 ms if the expression names a time zone, else nothing.
+_AT_ONCE = 32
+# systemd-analyze computes forward only. So far before now it begins at first, and at most, in seconds.
+_FIRST_LOOK = 8 * 86400
+_FARTHEST_LOOK = 20 * 366 * 86400
+# The first guesses nearly always serve. Else a search by halves finds one second of 20 years in 30 calls.
+_GUESSES = 4
+_MOST_CALLS = 40
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Due times by calendar expressions of systemd.time(7); a time that several of them name is due once.
+
+    All times are aware, those that it gives in UTC. They are kept, and systemd-analyze is asked for more when they run
+    out; so a new time zone of the host counts from the next Calendar on. Methods raise CalendarError if systemd-analyze
+    gives no answer.
+    """
+
+    expressions: tuple[str, ...]
+    run: Run = field(default=spawn, compare=False, repr=False)
+    _windows: dict[str, "_Window"] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @property
+    def every(self) -> str:
+        """How often, in words: ``at Mon..Fri 08:30 Europe/Madrid``."""
+        return f"at {'; '.join(self.expressions)}"
+
+    def after(self, now: datetime) -> datetime:
+        """The first due time after ``now``. Raises CalendarError also if there is none."""
+        following = [time for window in self._around(now) for time in window.after(now)[:1]]
+        if not following:
+            raise CalendarError(f"no due time comes any more: SCHED_CALENDAR={'; '.join(self.expressions)}")
+        return min(following)
+
+    def last(self, now: datetime) -> datetime | None:
+        """The last due time at or before ``now``; None if there was none in 20 years."""
+        return self._passed(now, 1)
+
+    def last_but_one(self, now: datetime) -> datetime | None:
+        """The due time before ``last``; None if there was none in 20 years."""
+        return self._passed(now, 2)
+
+    def stepped(self, step: timedelta) -> Self:
+        """The calendar after the clock was set by ``step``: the same, for the wall clock rules."""
+        return self
+
+    def due_after_step(self, due: datetime, step: timedelta, now: datetime) -> datetime:
+        """When the run that was due at ``due`` is due, now that the clock was set by ``step`` and shows ``now``.
+
+        A due time that the clock jumped over is made up for once; after a step back the next one is looked up anew.
+        """
+        return min(due, self.after(now))
+
+    def expected_by(self, now: datetime) -> datetime:
+        """When a success after that of now is missing: at the due time after the next."""
+        return self.after(self.after(now))
+
+    def _passed(self, now: datetime, place: int) -> datetime | None:
+        times = sorted({time for window in self._around(now) for time in window.before(now)[-place:]})
+        return times[-place] if len(times) >= place else None
+
+    def _around(self, now: datetime) -> "list[_Window]":
+        return [self._window(expression, now) for expression in self.expressions]
+
+    def _window(self, expression: str, now: datetime) -> "_Window":
+        window = self._windows.get(expression)
+        if window is None or not window.serves(now):
+            first_look = window.look_back if window else _FIRST_LOOK
+            window = self._windows[expression] = _find_window(expression, now, first_look, self.run)
+        return window
+
+
+@dataclass(frozen=True)
+class _Window:
+    """All due times of one expression after ``since`` up to the last of ``times``.
+
+    ``is_all`` says that none comes after them, ``is_deepest`` that nothing before ``since`` is looked for.
+    """
+
+    since: datetime
+    times: tuple[datetime, ...]
+    is_all: bool
+    is_deepest: bool
+
+    def before(self, now: datetime) -> tuple[datetime, ...]:
+        """Those at or before ``now``."""
+        return self.times[: bisect_right(self.times, now)]
+
+    def after(self, now: datetime) -> tuple[datetime, ...]:
+        """Those after ``now``."""
+        return self.times[bisect_right(self.times, now) :]
+
+    def begins_in_time(self, now: datetime) -> bool:
+        """Whether it holds the last two due times before ``now``."""
+        return self.since <= now and (self.is_deepest or len(self.before(now)) >= 2)
+
+    def serves(self, now: datetime) -> bool:
+        """Whether it also holds the one that follows."""
+        return self.begins_in_time(now) and (self.is_all or bool(self.after(now)))
+
+    @property
+    def look_back(self) -> int:
+        """How long before ``now`` a window should begin that has it in the middle, in seconds."""
+        if len(self.times) < 2:
+            return _FARTHEST_LOOK
+        mean = (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+        return int(mean.total_seconds() * _AT_ONCE / 2)
+
+
+def _find_window(expression: str, now: datetime, look: int, run: Run) -> _Window:
+    """The window that serves at ``now``, begun ``look`` seconds before if that fits. Raises CalendarError.
+
+    The later a window begins, the fewer due times before ``now`` are in it; the earlier, the fewer after.
+    """
+    second = int(now.timestamp())
+    farthest = min(_FARTHEST_LOOK, second)
+    look, too_short, too_long = min(look, farthest), 0, farthest + 1
+    for call in range(_MOST_CALLS):
+        answer = ask(expression, second - look, _AT_ONCE, run)
+        since = datetime.fromtimestamp(second - look, UTC)
+        window = _Window(since, answer.times, answer.is_all, is_deepest=look == farthest)
+        if window.serves(now):
+            return window
+        if window.begins_in_time(now):
+            too_long = look
+        else:
+            too_short = look
+        look = min(window.look_back, farthest)
+        if call >= _GUESSES or not too_short < look < too_long:
+            look = max(too_short + 1, isqrt(too_short * too_long))
+    raise CalendarError(f"{expression} is due at times too irregular to be searched")

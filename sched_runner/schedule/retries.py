@@ -1,0 +1,28 @@
+"""When a failed run is made again: pure. A retry is counted in elapsed time, and never moves a due time."""
+
+from sched_runner import clock
+from sched_runner.record.outcome import FAILURES
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import Retry, State
+from sched_runner.settings.table import Settings
+
+
+def after(run: Run, settings: Settings, now: float, boottime: float, next_due: float) -> Retry | None:
+    """The retry of a run that has ended; None if there is none, or if the next due time comes first.
+
+    ``now`` and ``next_due`` are in seconds since the epoch, ``boottime`` is ``now`` on the boot clock.
+    """
+    if run.outcome not in FAILURES or run.attempt > settings.retries:
+        return None
+    wait = settings.retry_after * 2.0 ** min(run.attempt - 1, 64)
+    return Retry(now + wait, boottime + wait, run.attempt + 1) if now + wait < next_due else None
+
+
+def resumed(previous: State, settings: Settings, now: float, boottime: float) -> Retry | None:
+    """The retry that a scheduler had planned which has ended; at once if its time has passed."""
+    retry = previous.retry
+    if retry is None or retry.attempt > settings.retries + 1:
+        return None
+    same_boot = previous.boot_id == clock.boot_id()
+    wait = max(0.0, retry.boottime - boottime if same_boot else retry.when - now)
+    return Retry(now + wait, boottime + wait, retry.attempt)

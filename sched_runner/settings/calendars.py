@@ -1,0 +1,326 @@
+"""Calendar expressions of systemd.time(7): systemd-analyze reads them, and says when they are due."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from itertools import groupby
+
+from sched_runner import clock
+
+# A variable of the service must change neither the language nor the form of the answer. env(1) leaves the others, and
+# so TZ, as they are.
+_COMMAND = (
+    *("env", "LC_ALL=C.UTF-8", "LANGUAGE=", "SYSTEMD_COLORS=0", "SYSTEMD_LOG_LEVEL=info", "SYSTEMD_LOG_TARGET=console"),
+    *("systemd-analyze", "calendar"),
+)
+_NOT_FOUND = 127  # of env(1)
+_TIMEOUT = 5.0  # in seconds; an answer usually takes 0.014 s
+_LONGEST_QUOTE = 200
+_MOST_QUARTERS = 100  # of an hour: a day and a bit
+
+_NORMALIZED = re.compile(r"^Normalized form: (.+)$", re.MULTILINE)
+# systemd 252 writes "Iter. #2", 257 "Iteration #2"; "(in UTC)" follows unless the time zone of the process is UTC.
+_DUE = re.compile(r"^ *(Next elapse|Iter\S* #\d+|\(in UTC\)): \S+ (\S+ \d\d:\d\d:\d\d) (\S+)$", re.MULTILINE)
+_NEVER = re.compile(r"^ *Next elapse: never$", re.MULTILINE)
+
+Run = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
+
+
+class CalendarError(ValueError):
+    """A calendar expression is wrong or over, or systemd-analyze gave no answer; the message is for the operator."""
+
+
+class _LeftOutError(CalendarError):
+    """systemd-analyze came upon a time that the clock leaves out when daylight saving begins."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Due times of one expression in UTC, in their order; ``is_all`` says that none comes after them."""
+
+    times: tuple[datetime, ...]
+    is_all: bool
+
+
+def spawn(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run ``command`` for its output. Raises OSError and subprocess.TimeoutExpired."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="backslashreplace",
+        timeout=_TIMEOUT,
+        check=False,
+    )
+
+
+def parse_calendar(text: str, run: Run = spawn) -> tuple[str, ...]:
+    """The calendar expressions in ``text``, which ``;`` separates. Each of them has a due time to come.
+
+    Raises CalendarError, which is a ValueError.
+    """
+    expressions = tuple(" ".join(part.split()) for part in text.split(";") if part.strip())
+    if not expressions:
+        raise CalendarError("no time is named; write it like Mon..Fri 08:30 Europe/Madrid")
+    for expression in expressions:
+        _check(expression, run)
+    return expressions
+
+
+def _check(expression: str, run: Run) -> None:
+    """Raises CalendarError."""
+    if meant := _from_elsewhere(expression):
+        raise CalendarError(f"{expression} is a line of a crontab; write SCHED_CALENDAR={meant}")
+    answer = ask(expression, int(clock.wall()), 1, run)
+    # There may be one that is not all: now may lie where the clock shows its times again, and those are left out.
+    if answer.is_all and not answer.times:
+        raise CalendarError(f"{expression} never comes again")
+
+
+def ask(expression: str, base: int, count: int, run: Run = spawn) -> Answer:
+    """The due times after ``base``, which is in seconds since the epoch; systemd-analyze is asked for ``count``.
+
+    If the clock shows a time twice, when daylight saving ends, that time is due once: when the clock first shows it.
+    systemd-analyze says the same, but not if ``base`` lies between the two (systemd 252 and 257). Raises CalendarError.
+    """
+    if not expression.isprintable():
+        raise CalendarError("the expression holds a character that cannot be printed")
+    form, listed = _list(expression, base, count, run)
+    if re.search(r"\d\.\d", form):
+        raise CalendarError(f"{expression} names parts of a second; main-scheduler knows whole seconds")
+    zone = _zone(form)
+    first_shown = {_first_shown(when, zone) for when in listed}
+    times = sorted(when for when in first_shown if when.timestamp() > base)
+    return Answer(tuple(times), is_all=len(listed) < count)
+
+
+def _list(
+    expression: str, base: int, count: int, run: Run, quarters: int = _MOST_QUARTERS
+) -> tuple[str, list[datetime]]:
+    """The normalized form of ``expression`` and its due times as systemd-analyze lists them. Raises CalendarError.
+
+    systemd-analyze fails altogether if it comes upon a time such as 0/4:30 in a night whose first hour the clock leaves
+    out, as in Chile (systemd 252 and 257). Then the list is made in two halves, and that night in quarters of an hour.
+    """
+    try:
+        return _read(_output([*_COMMAND, f"--iterations={count}", f"--base-time=@{base}", "--", expression], run))
+    except _LeftOutError:
+        if not quarters:
+            raise
+    if count == 1:
+        return _list(expression, ((base + 1) // 900 + 1) * 900 - 1, 1, run, quarters - 1)
+    form, first = _list(expression, base, count // 2, run, quarters)
+    if not first:
+        return form, first
+    return form, first + _list(expression, int(first[-1].timestamp()), count - len(first), run, quarters)[1]
+
+
+def _output(command: list[str], run: Run) -> str:
+    """What ``command`` wrote to stdout. Raises CalendarError unless it succeeds."""
+    try:
+        done = run(command)
+    except subprocess.TimeoutExpired:
+        raise CalendarError(f"systemd-analyze gave no answer within {_TIMEOUT:g} s") from None
+    except OSError as error:
+        raise CalendarError(f"systemd-analyze could not be started: {error.strerror}") from None
+    if done.returncode == _NOT_FOUND:
+        raise CalendarError("this host has no systemd-analyze, which is needed for SCHED_CALENDAR; use SCHED_INTERVAL")
+    if done.returncode < 0:
+        raise CalendarError(f"systemd-analyze was killed by signal {-done.returncode}")
+    if any(line.startswith("Failed to determine next elapse") for line in done.stderr.splitlines()):
+        raise _LeftOutError(_quoted(done.stderr))
+    if done.returncode:
+        raise CalendarError(_quoted(done.stderr) or f"systemd-analyze ended with exit status {done.returncode}")
+    return done.stdout
+
+
+def _quoted(text: str) -> str:
+    """The first line of ``text``, cut, and with ``?`` for what cannot be printed."""
+    line = text.strip().partition("\n")[0]
+    shown = "".join(char if char.isprintable() else "?" for char in line)
+    return shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}…"
+
+
+def _read(output: str) -> tuple[str, list[datetime]]:
+    """The normalized form and the due times in an answer of systemd-analyze. Raises CalendarError."""
+    form = _NORMALIZED.search(output)
+    times: list[datetime] = []
+    for label, clock_time, zone in _DUE.findall(output):
+        if label == "(in UTC)":
+            del times[-1:]
+        shown = datetime.fromisoformat(clock_time)
+        times.append(shown.replace(tzinfo=UTC) if zone == "UTC" else shown.astimezone(UTC))
+    if form is None or not (times or _NEVER.search(output)):
+        raise CalendarError(f"the answer of systemd-analyze was not understood: {_quoted(output)}")
+    return form[1], times
+
+
+def _zone(normalized: str) -> tzinfo | None:
+    """The time zone that ends an expression in its normalized form; None is the zone of this process.
+
+    Raises CalendarError.
+    """
+    from zoneinfo import ZoneInfo
+
+    name = normalized.rsplit(maxsplit=1)[-1]
+    if ":" in name:
+        return None
+    # An abbreviation of the local zone, such as CEST, stands for one offset: no time comes twice.
+    if name in ("UTC", *time.tzname):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise CalendarError(f"the time zone {name} is not in the time zone database of Python") from None
+
+
+def _first_shown(when: datetime, zone: tzinfo | None) -> datetime:
+    """When a clock in ``zone`` first shows what it shows at ``when``."""
+    shown = datetime.fromtimestamp(when.timestamp(), zone)
+    return shown.replace(fold=0).astimezone(UTC) if shown.fold else when
+
+
+# How people write a schedule for other tools, and what that is as a calendar expression.
+
+# systemd's "weekly" is Monday, a crontab's "@weekly" is Sunday.
+_NICKNAMES = {
+    "@yearly": "yearly",
+    "@annually": "yearly",
+    "@monthly": "monthly",
+    "@weekly": "Sun 00:00",
+    "@daily": "daily",
+    "@midnight": "daily",
+    "@hourly": "hourly",
+}
+_SHORTHANDS = ("minutely", "hourly", "daily", "weekly", "monthly", "quarterly", "semiannually", "yearly", "annually")
+
+
+def _list_of(item: str) -> str:
+    return rf"{item}(?:(?:\.\.|[,/]){item})*"
+
+
+_DAY_NAME = "(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
+_DATE = r"(?:[\d*.,/~]+-){1,2}[\d*.,/~]+"
+_HOUR, _SIXTIETH = r"(?:\*|[01]?\d|2[0-3])", r"(?:\*|[0-5]?\d)"
+_ZONE = r"(?: UTC| [a-z]+(?:/[\w+-]+)+)?"
+_EXPRESSION = re.compile(
+    rf"(?:{_list_of(_DAY_NAME)} )?(?:{_DATE} )?{_list_of(_HOUR)}(?::{_list_of(_SIXTIETH)}){{1,2}}{_ZONE}",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def calendar_hint(text: str) -> str:
+    """A sentence for an operator who wrote a calendar, or a crontab's line, as SCHED_INTERVAL; empty for other text."""
+    text = " ".join(text.split())
+    if text.lower() == "@reboot":
+        return (
+            "the first run starts when the scheduler starts, and SCHED_INTERVAL says only how often main.py runs then"
+        )
+    expression = _from_elsewhere(text) or (text if _looks_like_calendar(text) else "")
+    if not expression:
+        return ""
+    return f"an interval is a time span such as 4h; for a calendar, write SCHED_CALENDAR={expression} in its place"
+
+
+def _looks_like_calendar(text: str) -> bool:
+    parts = [part.strip() for part in text.split(";")]
+    return all(part.lower() in _SHORTHANDS or _EXPRESSION.fullmatch(part) for part in parts)
+
+
+def _from_elsewhere(text: str) -> str:
+    """The expressions that mean the same as a line of a crontab; empty if ``text`` is none."""
+    try:
+        return _NICKNAMES.get(text.lower()) or _from_crontab(text)
+    except ValueError:
+        return ""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One of the five fields of a crontab's line: its range, and names that stand for numbers, as in crontab(5)."""
+
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+
+    def numbers(self, text: str) -> set[int]:
+        """The numbers that ``text`` stands for. Raises ValueError."""
+        return {number for part in text.split(",") for number in self._part(part)}
+
+    def _part(self, text: str) -> Iterable[int]:
+        span, slash, step = text.partition("/")
+        first, dash, last = span.partition("-")
+        if slash and not (dash or span == "*"):
+            raise ValueError("a step without a range")
+        start, end = (self.low, self.high) if span == "*" else (self._number(first), self._number(last or first))
+        if start > end or (dash and not last):
+            raise ValueError("a range that is none")
+        return range(start, end + 1, _whole(step) if slash else 1)  # a step of 0 is a ValueError too
+
+    def _number(self, word: str) -> int:
+        if word.lower() in self.names:
+            return self.low + self.names.index(word.lower())
+        number = _whole(word)
+        if not self.low <= number <= self.high:
+            raise ValueError("out of range")
+        return number
+
+    def expression(self, text: str) -> str:
+        """The same in a calendar expression. Raises ValueError."""
+        numbers = sorted(self.numbers(text))
+        if len(numbers) == self.high - self.low + 1:
+            return "*"
+        step = numbers[1] - numbers[0] if len(numbers) > 2 else 1
+        if step > 1 and numbers == list(range(numbers[0], self.high + 1, step)):
+            return f"{numbers[0]}/{step}"
+        return _spans(numbers, "{:02}".format)
+
+
+_MINUTE, _HOUR_OF_DAY, _DAY = _Field(0, 59), _Field(0, 23), _Field(1, 31)
+_MONTH = _Field(1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
+_WEEKDAY = _Field(0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat"))
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _from_crontab(line: str) -> str:
+    """The expressions that mean the same as the five fields of ``line``. Raises ValueError.
+
+    If both days are restricted, either is enough; a field that begins with ``*`` restricts nothing. crontab(5)
+    """
+    minute, hour, day, month, weekday = line.split()
+    clock = f"{_HOUR_OF_DAY.expression(hour)}:{_MINUTE.expression(minute)}"
+    days, months, week = _DAY.expression(day), _MONTH.expression(month), _week(weekday)
+    if day.startswith("*") or weekday.startswith("*"):
+        return _joined(week, months, days, clock)
+    return f"{_joined('', months, days, clock)}; {_joined(week, months, '*', clock)}"
+
+
+def _joined(week: str, months: str, days: str, clock: str) -> str:
+    date = "" if months == days == "*" else f"*-{months}-{days}"
+    return " ".join(part for part in (week, date, clock) if part)
+
+
+def _week(text: str) -> str:
+    """A crontab's days of the week in a calendar expression, empty for all. Raises ValueError."""
+    days = sorted({(number - 1) % 7 for number in _WEEKDAY.numbers(text)})
+    return "" if len(days) == 7 else _spans(days, _WEEKDAYS.__getitem__)
+
+
+def _spans(numbers: list[int], shown: Callable[[int], str]) -> str:
+    """``01,02,05..09``: three or more in a row are a range."""
+    parts: list[str] = []
+    for _, pairs in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        row = [shown(number) for _, number in pairs]
+        parts += [f"{row[0]}..{row[-1]}"] if len(row) > 2 else row
+    return ",".join(parts)
+
+
+def _whole(digits: str) -> int:
+    """Raises ValueError."""
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError("not a whole number")
+    return int(digits)
