@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from sched_runner import words
-from sched_runner.commands import inspection, report, run
+from sched_runner.commands import report, run
 from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
@@ -33,6 +33,8 @@ def main(arguments: argparse.Namespace) -> int:
     origins: dict[str, str] = {}
     place = place_of(arguments)
     if place is not None and os.getuid() == 0 and os.path.isdir("/run/systemd/system"):
+        from sched_runner.commands import inspection
+
         found, origins = inspection.inspect(place, known(place))
         return _tell(found, origins, "the environment of the service")
     installation = find(arguments)
