@@ -156,8 +156,10 @@ def test_check_of_an_instance_has_its_names(machine, reports, check):
 
 
 def test_a_masked_service_and_one_whose_files_have_changed_are_told(machine, service, check):
+    service.drop_in("[Service]\nNice=4\n")
     service.start()
-    machine.write(f"/etc/systemd/system/{service.unit}.d/new.conf", "[Service]\nNice=5\n")
+    machine.run("sleep 1.1")  # systemd compares the times of the files
+    machine.write(f"/etc/systemd/system/{service.unit}.d/test.conf", "[Service]\nNice=5\n")
     assert "they count after systemctl daemon-reload" in check().stdout
     service.systemctl("daemon-reload")
     service.stop()
