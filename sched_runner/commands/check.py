@@ -17,6 +17,7 @@ from sched_runner.commands.units import MINIMAL
 HELP = "every setting, where it came from, the next five due times; every fault (exit status 78)"
 _EX_CONFIG = 78  # sysexits.h
 _UNKNOWN = 4
+_LONGEST_NOTE = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,7 @@ def _lines(found: Report, origins: Mapping[str, str], given: str) -> Iterator[st
         origin = origins.get(name, given) if name in found.given else "the default"
         yield f"{name:19} {words.printable(value) or 'none':40} from {origin}"
     for note in found.notes:
-        yield f"\n{words.printable(note)}"
+        yield f"\n{words.printable(note, _LONGEST_NOTE)}"
     if found.due:
         yield "\nnext due times:"
         yield from (f"  {words.zoned_time(due)}" for due in found.due)

@@ -31,7 +31,7 @@ def follow(installation: Installation, status: Status) -> int:
     log = LogFile(settings.log_dir / "scheduler.log")
     trigger.ask(status)
     number = status.state.number + 1
-    longest = (status.state.timeout or settings.timeout) + settings.stop_grace + _ENDS_AFTER_TIMEOUT
+    longest = settings.timeout + settings.stop_grace + _ENDS_AFTER_TIMEOUT
     try:
         run = _wait(installation, log, number, longest)
     except KeyboardInterrupt:
@@ -55,9 +55,8 @@ def _wait(installation: Installation, log: "LogFile", number: int, longest: floa
         if status.pid is None:
             raise OperatorError(f"{status.name} has ended; run {number} may be lost: journalctl -u {status.name}")
         if waited > (longest if has_begun else _BEGINS_WITHIN):
-            raise OperatorError(
-                f"run {number} {'does not end' if has_begun else 'does not begin'}: {status.name} is stuck"
-            )
+            what = "ended" if has_begun else "begun"
+            raise OperatorError(f"run {number} has not {what} in time; main-scheduler status says how it is going")
         time.sleep(_POLL)
 
 

@@ -42,7 +42,9 @@ def main(arguments: argparse.Namespace) -> int:
     kept: list[Run] = []
     try:
         kept = installation.look().state.runs
-    except (OSError, StateError) as error:
+    except (OSError, StateError, OperatorError) as error:
+        if isinstance(error, OperatorError) and not (installation.is_service and has_all):
+            raise  # or it would seem that there are no runs
         print(f"main-scheduler: only the journal is used: {words.printable(error)}", file=sys.stderr)
     told: Iterable[Mapping[str, Any]] = ()
     if installation.is_service and not has_all:

@@ -98,6 +98,7 @@ def _seen_from_inside(place: Place, lines: Sequence[Line], good: Sequence[str]) 
         kept = [f"{line.name}={line.value}" for line in lines if not _LEFT_OUT.fullmatch(line.name)]
         text = "\n".join(["[Service]", *kept, *good, f"ExecStart={_command(place, lines)}", _OWN.format(directory)])
         try:
+            file.touch(mode=0o600)
             file.write_text(f"[Unit]\nDescription=Check of {place.name}\n{text}")
             units.said("systemctl", "start", name)
             return _read(Path(directory, "report")) or Report(faults=[_why_not_started(name, Path(directory))])

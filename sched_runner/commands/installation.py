@@ -67,9 +67,7 @@ class Installation:
 
     def is_another_users(self) -> bool:
         """Whether this process is not the user whom the scheduler is, and sees other things than it does."""
-        with suppress(OSError):
-            return self.is_service and os.getuid() != self.place.state_dir.lstat().st_uid
-        return self.is_service and os.getuid() != 0
+        return self.is_service and os.getuid() != owner_of(self.place, self.unit)[0]
 
     def look(self) -> Status:
         """What its state directory says. Raises OSError, StateError, and OperatorError for who may not look."""
@@ -92,6 +90,8 @@ class Installation:
     def look_around(self) -> Status:
         """The same, with what is wrong beside the runs: faulty settings, or why systemd does not have it up."""
         status, file = self.look(), self.place.env_file
+        if not self.is_service:  # whose settings are those of another shell
+            return status
         fault = self.settings_and_fault()[1]
         if fault and self.is_another_users() and file and file.exists() and not os.access(file, os.R_OK):
             fault = ""  # whether it is one, this user cannot know

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sched_runner import words
+from sched_runner.commands.owner import OperatorError
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError, read_text
@@ -52,7 +53,7 @@ def of(source: Source, environ: Mapping[str, str], look: Callable[[], Status], *
         report.faults += [words.printable(fault) for fault in faults(settings, environ)]
     if not os.path.exists(settings.main) and (has_its_eyes or os.access(settings.main.parent, os.X_OK)):
         report.notes.append(f"{words.printable(settings.main)} is not there (yet): a run would end as not started")
-    with suppress(OSError, StateError):
+    with suppress(OSError, StateError, OperatorError):
         report.due = list(due_times(settings, look()))
     return report
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 EX_CONFIG = "78"
 
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 10.0  # seconds
 _WHY = {
     "resources": "systemd could not start it",
     "signal": "a signal ended it",
@@ -25,7 +25,7 @@ _WHY = {
 Unit = Mapping[str, str]
 
 
-def said(*command: str) -> str:
+def said(*command: str, patience: float = 60.0) -> str:
     """What such a command prints, in English; empty if there is no such command, or if it takes too long."""
     with suppress(OSError, subprocess.SubprocessError):
         ended = subprocess.run(
@@ -34,7 +34,7 @@ def said(*command: str) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_PATIENCE,
+            timeout=patience,
             check=False,
         )
         return ended.stdout.decode(errors="backslashreplace")
@@ -47,7 +47,8 @@ def show(names: Sequence[str], *properties: str) -> dict[str, Unit]:
     Empty if systemd does not answer.
     """
     found: dict[str, Unit] = {}
-    for block in said("systemctl", "show", f"--property=Id,{','.join(properties)}", "--", *names).split("\n\n"):
+    asked = ("systemctl", "show", f"--property=Id,{','.join(properties)}", "--", *names)
+    for block in said(*asked, patience=_PATIENCE).split("\n\n"):
         unit: dict[str, str] = {}
         for line in block.splitlines():
             name, equals, value = line.partition("=")
