@@ -12,7 +12,6 @@ from sched_runner.commands import report, run
 from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
-from sched_runner.commands.units import MINIMAL
 
 HELP = "every setting, where it came from, the next five due times; every fault (exit status 78)"
 _EX_CONFIG = 78  # sysexits.h
@@ -43,8 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
     env_file = installation.place.env_file
     if is_seen_by_another and env_file and env_file.exists() and not os.access(env_file, os.R_OK):
         raise OperatorError(who_may(env_file), _UNKNOWN)
-    given = environ() if env_file is None else MINIMAL
-    found = report.of(installation.source, given, installation.look, has_its_eyes=not is_seen_by_another)
+    found = report.of(installation.source, installation.look, has_its_eyes=not is_seen_by_another)
     exit_status = _tell(found, origins, str(env_file or "the environment"))
     if is_seen_by_another:
         print("only root sees the rest, with the service's user, environment and sandbox: sudo main-scheduler check")
@@ -54,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _from_inside(arguments: argparse.Namespace) -> Report:
     place, source = run.source_of(arguments, environ())
     here = Installation(place, source, is_service=True)
-    return report.of(source, environ(), here.look, has_its_eyes=True)
+    return report.of(source, here.look, has_its_eyes=True)
 
 
 def _tell(found: Report, origins: Mapping[str, str], given: str) -> int:

@@ -21,7 +21,7 @@ from sched_runner.record.status import Status, of
 from sched_runner.settings import environment_file, places
 from sched_runner.settings.places import Place
 from sched_runner.settings.source import Source
-from sched_runner.settings.table import Settings, SettingsError
+from sched_runner.settings.table import Settings
 
 _ACCOUNT = "main-scheduler"
 _UNKNOWN = 4  # as main-scheduler status has it
@@ -60,10 +60,8 @@ class Installation:
 
     @cached_property
     def _settings_and_fault(self) -> tuple[Settings, str]:
-        try:
-            return self.source.read().settings, ""
-        except SettingsError as error:
-            return error.settings, "\n".join(error.faults)
+        reading, faults = self.source.read_all()
+        return reading.settings, "\n".join(faults)
 
     def is_another_users(self) -> bool:
         """Whether this process is not the user whom the scheduler is, and sees other things than it does."""

@@ -18,10 +18,10 @@ from sched_runner.run.command import command, reason
 from sched_runner.schedule import cadence
 from sched_runner.settings import table
 from sched_runner.settings.source import Source
-from sched_runner.settings.table import Settings, SettingsError, parse_url
+from sched_runner.settings.table import Settings, parse_url
+from sched_runner.tell.deliveries import SENDMAIL
 
 _DUE_TIMES = 5
-_SENDMAIL = "/usr/sbin/sendmail"
 _FOR_A_SHELL = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"}
 # The service's sandbox hides these, and the alert's does not.
 _HIDDEN = ("/home/", "/root/", "/run/user/")
@@ -39,14 +39,10 @@ class Report:
     faults: list[str] = field(default_factory=list)
 
 
-def of(source: Source, environ: Mapping[str, str], look: Callable[[], Status], *, has_its_eyes: bool) -> Report:
+def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Report:
     """The report; ``has_its_eyes``: this process is the user whom the scheduler is, and sees what it would see."""
-    report = Report()
-    try:
-        reading = source.read()
-        settings, environ, report.warnings = reading.settings, reading.environ, reading.warnings
-    except SettingsError as error:
-        settings, report.faults = error.settings, [_with_hint(fault) for fault in error.faults]
+    (settings, environ, warnings), found = source.read_all()
+    report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
     report.given = [name for name in table.NAMES if environ.get(name)]
     report.values = table.shown(settings)
     if has_its_eyes:
@@ -102,8 +98,8 @@ def faults(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
     yield from _unwritable("SCHED_STATE_DIR", settings.state_dir, ("lock",))
     if settings.metrics_file is not None:
         yield from _unwritable("SCHED_METRICS_FILE", settings.metrics_file.parent, ())
-    if settings.alert_mail and not os.access(_SENDMAIL, os.X_OK):
-        yield f"SCHED_ALERT_MAIL: this host has no {_SENDMAIL}: install a mail server, or use SCHED_ALERT_COMMAND"
+    if settings.alert_mail and not os.access(SENDMAIL, os.X_OK):
+        yield f"SCHED_ALERT_MAIL: this host has no {SENDMAIL}: install a mail server, or use SCHED_ALERT_COMMAND"
     if settings.alert_command:
         yield from _of_the_alert(settings.alert_command, environ)
     yield from _of_the_credential(environ)

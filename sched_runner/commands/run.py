@@ -49,6 +49,8 @@ def main(arguments: argparse.Namespace) -> int:
     except Exception:
         logging.getLogger(__name__).exception("the scheduler ends on a fault of its own")
         return 1
+    finally:
+        signals.ignore()
     return 0
 
 

@@ -85,3 +85,24 @@ def block_at(name: str, fifo: str, when: Callable[..., bool] = lambda *args, **o
         return original(*args, **options)
 
     wrap(name, around)
+
+
+def no_thread(name: str) -> None:
+    """The system has no thread left when the one of this name shall begin."""
+
+    def start(original: Callable[..., None], thread: Any) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        original(thread)
+
+    wrap("threading:Thread.start", start)
+
+
+def sendmail(program: str) -> None:
+    """The host's sendmail is this program."""
+    import_module("sched_runner.tell.deliveries").SENDMAIL = program
+
+
+def short_deliveries(seconds: float) -> None:
+    """A delivery that takes longer is given up."""
+    import_module("sched_runner.tell.deliveries").LASTS = seconds

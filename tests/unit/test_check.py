@@ -23,7 +23,7 @@ def next_due(state, *, pid: int | None = 42, **settings):
 
 
 def found(**environ):
-    return report.of(Source(environ, None, PLACE), environ, status, has_its_eyes=False)
+    return report.of(Source(environ, None, PLACE), status, has_its_eyes=False)
 
 
 def lines(**environ):

@@ -64,7 +64,7 @@ def test_without_any_setting_all_have_their_defaults():
         log_dir=Path("/srv/job/scheduler"),
         state_dir=Path("/srv/job/scheduler"),
         alert_after=1,
-        alert_mail="",
+        alert_mail=(),
         alert_command=(),
         ping_url="",
         metrics_file=None,
@@ -85,7 +85,7 @@ def test_without_any_setting_all_have_their_defaults():
         ("SCHED_ARGS", "--to 'a b' c\\ d", "args", ("--to", "a b", "c d")),
         ("SCHED_ARGS", "", "args", ()),
         ("SCHED_ALERT_AFTER", "3", "alert_after", 3),
-        ("SCHED_ALERT_MAIL", "you@example.org", "alert_mail", "you@example.org"),
+        ("SCHED_ALERT_MAIL", "you@example.org, root", "alert_mail", ("you@example.org", "root")),
         ("SCHED_ALERT_COMMAND", "curl -d @- 'a b'", "alert_command", ("curl", "-d", "@-", "a b")),
         ("SCHED_PING_URL", "https://hc-ping.com/a?create=1", "ping_url", "https://hc-ping.com/a?create=1"),
         ("SCHED_METRICS_FILE", "/srv/main.prom", "metrics_file", Path("/srv/main.prom")),
@@ -131,6 +131,12 @@ def test_an_empty_setting_means_its_default(name):
         ("SCHED_SUCCESS_STATUS", "none", "a whole number"),
         ("SCHED_WORKDIR", "here", "absolute"),
         ("SCHED_ALERT_AFTER", "two", "a whole number"),
+        ("SCHED_ALERT_MAIL", "ops@exämple.org", "addresses like you@example.org"),
+        ("SCHED_ALERT_MAIL", "bad <", "addresses like you@example.org"),
+        ("SCHED_ALERT_MAIL", "Ops <ops@example.org>", "without names"),
+        ("SCHED_ALERT_MAIL", "a@example.org,,b@example.org", "separated by commas"),
+        ("SCHED_ALERT_MAIL", "a@example.org b@example.org", "separated by commas"),
+        ("SCHED_ALERT_MAIL", "a@b@example.org", "addresses like you@example.org"),
         ("SCHED_ALERT_COMMAND", "curl 'ntfy", "quoted wrongly"),
         ("SCHED_PING_URL", "hc-ping.com/uuid", "an address like https://"),
         ("SCHED_PING_URL", "file:///etc/passwd", "an address like https://"),
@@ -146,6 +152,15 @@ def test_a_faulty_setting_is_refused_with_the_reason(name, text, why):
     assert fault.startswith(f"{name}: " if may_be_secret else f"{name}={text}: ")
     assert (text in fault) is not may_be_secret
     assert why in fault
+
+
+@pytest.mark.parametrize(
+    "text", ["a@example.org\nBcc: b@example.org", "a@example.org\n", "a@example.org\r", "\udcff@b"]
+)
+def test_an_address_cannot_add_a_line_to_a_mail(text):
+    (fault,) = faults_of(SCHED_ALERT_MAIL=text)
+    assert "addresses like you@example.org" in fault
+    assert fault.isprintable()
 
 
 def test_a_fault_shows_nothing_unprintable_and_is_of_a_sensible_length():

@@ -82,10 +82,12 @@ class Site:
         self.commands.append(command)
         return command
 
-    def call(self, *arguments: str, deadline: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end."""
+    def call(
+        self, *arguments: str, deadline: float = 60, patch: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end; ``patch`` as for start()."""
         return subprocess.run(
-            self.line(*arguments),
+            self.line(*arguments, patch=patch),
             env=self.env | env,
             cwd=self.path,
             stdin=subprocess.DEVNULL,
