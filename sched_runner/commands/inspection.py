@@ -19,6 +19,7 @@ from sched_runner import words
 from sched_runner.commands import units
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import Line, Unit
+from sched_runner.record import columns
 from sched_runner.settings import environment_file, table
 from sched_runner.settings.places import Place
 
@@ -28,6 +29,7 @@ _LARGEST = 1024 * 1024  # bytes
 _LEFT_OUT = re.compile(
     r"Exec(Start|Stop|Reload|Condition).*|Type|Restart.*|Watchdog.*|Standard(Input|Output|Error)|Timeout.*|BusName"
     r"|PIDFile|Sockets|OpenFile|Success.*|RuntimeMaxSec|EnvironmentFile|LoadCredential|RuntimeDirectoryPreserve"
+    r"|RemainAfterExit|RemoveIPC"
 )
 _OWN = """Type=oneshot
 TimeoutStartSec=30
@@ -116,8 +118,9 @@ def _command(place: Place, lines: Sequence[Line]) -> str:
 
 
 def _read(path: Path) -> Report | None:
-    with suppress(OSError, ValueError, TypeError), path.open("rb") as file:
-        return Report(**json.loads(file.read(_LARGEST)))
+    """The report, strictly: main.py has the same user as the process that wrote it."""
+    with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
+        return columns.read(Report, json.loads(file.read(_LARGEST)))
     return None
 
 
@@ -134,7 +137,13 @@ def _why_not_started(name: str, directory: Path) -> str:
 @contextlib.contextmanager
 def _undone(lines: Sequence[Line]) -> Iterator[None]:
     """No new directory stays: systemd makes those of a unit that it starts."""
-    tops = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "CacheDirectory": "/var/cache"}
+    tops = {
+        "StateDirectory": "/var/lib",
+        "LogsDirectory": "/var/log",
+        "CacheDirectory": "/var/cache",
+        "ConfigurationDirectory": "/etc",
+        "RuntimeDirectory": "/run",
+    }
     words_of = {name: " ".join(units.values(lines, name)).split() for name in tops}
     paths = (Path(tops[name], word) for name, found in words_of.items() for word in found)
     new = [path for path in paths if not os.path.lexists(path)]

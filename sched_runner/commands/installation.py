@@ -70,7 +70,7 @@ class Installation:
     def look(self) -> Status:
         """What its state directory says. Raises OSError, StateError, and OperatorError for who may not look."""
         directory = self.settings().state_dir
-        pid: int | None = int(self.unit["MainPID"]) if units.is_up(self.unit) else None
+        pid = units.main_pid(self.unit)
         try:
             state = store.load(directory)
             with suppress(FileNotFoundError):
@@ -123,8 +123,7 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
     """Where the service or the instance that they name has its things; None for a scheduler here. OperatorError."""
     if arguments.instance and arguments.here:
         raise OperatorError("give an instance or --here, not both", 2)
-    # systemd escapes others, and takes a colon for two directories.
-    if not re.fullmatch(r"(\w[\w.-]*)?", arguments.instance, re.ASCII):
+    if arguments.instance and not places.INSTANCE.fullmatch(arguments.instance):
         raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
     if arguments.here or not (arguments.instance or places.is_installed()):
         return None
@@ -136,7 +135,7 @@ def known(place: Place) -> Unit:
     name = f"{place.name}.service"
     unit = units.show([name], *PROPERTIES).get(name, {})
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
-    is_wanted = unit.get("ActiveState", "inactive") != "inactive" or unit.get("UnitFileState") == "enabled"
+    is_wanted = unit.get("ActiveState", "inactive") != "inactive" or units.is_enabled(unit)
     if is_wanted or any(map(os.path.lexists, paths)):
         return unit
     instance = place.name.partition("@")[2]
@@ -173,7 +172,8 @@ def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
     """User and group: systemd has given them the state directory; before the first start, whom the unit names."""
     with suppress(FileNotFoundError):
         found = place.state_dir.lstat()
-        return found.st_uid, found.st_gid
+        if found.st_uid != 0:  # else systemd has not given it to the service yet
+            return found.st_uid, found.st_gid
     import pwd
 
     name = unit.get("User") or _ACCOUNT

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -53,7 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise OperatorError("no service is installed here")
     found = [places.installed(instance) for instance in ("", *places.instances())]
     shown = units.show([f"{place.name}.service" for place in found], *PROPERTIES)
-    entries = [_entry(place, shown.get(f"{place.name}.service", {})) for place in found]
+    found_units = [(place, shown.get(f"{place.name}.service", {})) for place in found]
+    entries = [_entry(place, unit) for place, unit in found_units if _is_there(place, unit)]
     if arguments.json:
         print(json.dumps([_as_json(entry) for entry in entries], indent=1))
     else:
@@ -63,8 +65,14 @@ def main(arguments: argparse.Namespace) -> int:
     return max((entry.health() for entry in counted or entries), default=Health.HEALTHY)
 
 
+def _is_there(place: Place, unit: Unit) -> bool:
+    """Whether it is more than the state of one that somebody has taken away."""
+    is_wanted = units.is_enabled(unit) or unit.get("ActiveState", "inactive") != "inactive"
+    return is_wanted or os.path.lexists(place.env_file or place.main)
+
+
 def _entry(place: Place, unit: Unit) -> Entry:
-    is_enabled = unit.get("UnitFileState", "").startswith("enabled")
+    is_enabled = units.is_enabled(unit)
     try:
         given = environ_of(place, unit)
         with acting_as(owner_of(place, unit)):

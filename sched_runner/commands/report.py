@@ -5,12 +5,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sched_runner import words
 from sched_runner.commands.owner import OperatorError
+from sched_runner.record import columns
+from sched_runner.record.columns import column
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError, read_text
@@ -26,17 +29,25 @@ _FOR_A_SHELL = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"}
 # The service's sandbox hides these, and the alert's does not.
 _HIDDEN = ("/home/", "/root/", "/run/user/")
 
+_TEXTS = columns.list_of(columns.text, 1000)
+
+
+def _texts_by_name(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return {name: columns.text(text) for name, text in value.items()}
+
 
 @dataclass
 class Report:
     """What was found; ``values`` are the settings in words, ``given`` those that the environment has."""
 
-    values: dict[str, str] = field(default_factory=dict)
-    given: list[str] = field(default_factory=list)
-    due: list[float] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    values: dict[str, str] = column(_texts_by_name, dict)
+    given: list[str] = column(_TEXTS, list)
+    due: list[float] = column(columns.list_of(columns.moment, _DUE_TIMES), list)
+    notes: list[str] = column(_TEXTS, list)
+    warnings: list[str] = column(_TEXTS, list)
+    faults: list[str] = column(_TEXTS, list)
 
 
 def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Report:

@@ -1,6 +1,7 @@
 """What systemd knows of our units: systemctl(1), and the text of a unit and its drop-ins (systemd.syntax(7))."""
 
 import glob
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,9 +60,16 @@ def show(names: Sequence[str], *properties: str) -> dict[str, Unit]:
     return found
 
 
-def is_up(unit: Unit) -> bool:
-    """Whether its process is there and has said that it is ready."""
-    return unit.get("ActiveState") in ("active", "reloading", "deactivating") and unit.get("MainPID", "0") != "0"
+def main_pid(unit: Unit) -> int | None:
+    """The service's process if it has said that it is ready, and is still there."""
+    is_up = unit.get("ActiveState") in ("active", "reloading", "deactivating")
+    pid = int(unit.get("MainPID") or 0) if is_up else 0
+    return pid if pid and os.path.exists(f"/proc/{pid}") else None
+
+
+def is_enabled(unit: Unit) -> bool:
+    """Whether systemd starts it at boot."""
+    return unit.get("UnitFileState", "").startswith("enabled")
 
 
 def why_down(unit: Unit) -> str:

@@ -1,8 +1,12 @@
 """Where a scheduler keeps its things: an installed service, an instance of it, or a directory."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+# The name of an instance: systemd escapes other characters, and takes a colon for two directories.
+INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ def instances(root: Path = Path("/")) -> list[str]:
     settings = (root / "etc/default").glob("main-scheduler@*")
     started = (root / "var/lib").glob("main-scheduler@*")
     names = {path.name.removesuffix(".service") for path in wanted} | {path.name for path in (*settings, *started)}
-    return sorted(name.partition("@")[2] for name in names)
+    found = (name.partition("@")[2] for name in names)
+    return sorted(name for name in found if INSTANCE.fullmatch(name))
 
 
 def here(directory: Path) -> Place:

@@ -64,6 +64,20 @@ def test_once_that_is_left_leaves_the_run_and_a_second_is_refused(machine, up):
     assert up.wait_for_runs(2)[-1] == "failed"
 
 
+def test_once_whose_scheduler_is_stopped_ends_with_it(machine, up):
+    machine.write("/opt/main-scheduler/wait", "")
+    machine.run("(sleep 2; systemctl stop main-scheduler) >/dev/null 2>&1 &")
+    assert call(machine, "once").returncode == 130
+    assert up.runs()[-1]["outcome"] == "interrupted"
+
+
+def test_a_state_directory_that_is_roots_makes_no_script_roots(machine, up):
+    up.stop()
+    machine.run(f"chown root: {up.state}")
+    up.script("import os; print('user', os.getuid())\n")
+    assert "user 0" not in call(machine, "once").stdout
+
+
 def test_once_follows_the_log_over_rotations(machine, up):
     up.script("for n in range(60000): print(f'{n:06} ' + 'x' * 60)\n")
     done = call(machine, "once")
@@ -154,6 +168,7 @@ def test_status_says_why_systemd_does_not_have_it_up(machine, service):
 def test_list_has_a_line_for_each_and_exits_as_the_worst(machine, up, reports):
     reports.settings(SCHED_INTERVAL="2h")
     machine.run("systemctl -q enable main-scheduler main-scheduler@lost")
+    machine.run("mkdir /var/lib/main-scheduler@removed; touch /etc/default/main-scheduler@reports~")
     try:
         done = call(machine, "list")
         lines = {line.split()[0]: line for line in done.stdout.splitlines()}

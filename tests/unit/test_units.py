@@ -1,6 +1,10 @@
+import json
+from dataclasses import asdict
+
 import pytest
 
 from sched_runner.commands import inspection, units
+from sched_runner.commands.report import Report
 from sched_runner.settings import places
 
 TEXT = """# /usr/local/lib/systemd/system/main-scheduler@.service
@@ -69,7 +73,7 @@ def test_properties_are_read_for_each_unit(monkeypatch):
 def test_where_systemd_does_not_answer_nothing_is_known(monkeypatch, said):
     monkeypatch.setattr(units, "said", lambda *command, patience: said)
     assert units.show(["a.service"], "MainPID") == {}
-    assert not units.is_up({})
+    assert units.main_pid({}) is None
     assert units.why_down({}) == ""
 
 
@@ -99,3 +103,41 @@ def test_why_it_is_down_is_said_in_words(properties, why):
 def test_a_command_that_is_not_there_says_nothing():
     assert units.said("/none/systemctl", "show") == ""
     assert units.said("echo", "x") == "x\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "[]", '{"due": [1e300]}', '{"values": {"SCHED_ENV": 1}}', '{"faults": "x"}', '{"due": ["now"]}', "[" * 9999],
+)
+def test_a_report_that_main_py_has_forged_is_none(tmp_path, written):
+    (tmp_path / "report").write_text(written)
+    assert inspection._read(tmp_path / "report") is None
+    assert inspection._read(tmp_path / "none") is None
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path):
+    made = Report({"SCHED_ENV": "prod"}, ["SCHED_ENV"], [1.0], [], ["a warning"], ["a fault"])
+    (tmp_path / "report").write_text(json.dumps(asdict(made)))
+    assert inspection._read(tmp_path / "report") == made
+
+
+def test_instances_are_found_by_their_settings_and_links_and_state(tmp_path):
+    for path in (
+        "etc/default/main-scheduler@b",
+        "etc/default/main-scheduler@c~",
+        "etc/default/main-scheduler",
+        "etc/systemd/system/multi-user.target.wants/main-scheduler@a.service",
+        "var/lib/main-scheduler@b",
+        "var/lib/main-scheduler-alert@d",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert places.instances(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.parametrize("file", ["etc/default/main-scheduler", "usr/local/lib/systemd/system/main-scheduler.service"])
+def test_a_service_is_installed_also_if_its_settings_are_lost(tmp_path, file):
+    assert not places.is_installed(tmp_path)
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).touch()
+    assert places.is_installed(tmp_path)
