@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sched_runner import clock, words
-from sched_runner.commands.installation import Installation, OperatorError, environ, find
+from sched_runner.commands.installation import Installation, environ, find
+from sched_runner.commands.owner import OperatorError
 from sched_runner.record import status, store
 from sched_runner.record.state import State
 from sched_runner.settings.source import Reading
