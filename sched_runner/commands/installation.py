@@ -70,14 +70,14 @@ class Installation:
     def look(self) -> Status:
         """What its state directory says. Raises OSError, StateError, and OperatorError for who may not look."""
         directory = self.settings().state_dir
-        pid = units.main_pid(self.unit)
+        pid = of_unit = units.main_pid(self.unit)
         try:
             state = store.load(directory)
             with suppress(FileNotFoundError):
                 lock = LockFile(directory, writable=False)
                 holder = lock.holder(LockFile.SCHEDULER)
                 pid = holder if holder is not None else pid
-                if pid and not state.is_of_this_host():
+                if pid and pid != of_unit and not state.is_of_this_host():
                     pid = 0  # the number that it has on its own host
                 if lock.holder(LockFile.RUN) is None:
                     state.running = None  # of a scheduler that was killed
