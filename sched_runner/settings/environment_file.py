@@ -81,7 +81,8 @@ def _parsed(text: str, shown: str) -> Content:
         if warning := _warning(line):
             warnings.append(f"{shown}:{number}: {warning}")
     values = dotenv_values(stream=io.StringIO("\n".join(good)), interpolate=False)
-    return Content({name: value or "" for name, value in values.items()}, faults, warnings)
+    # As os.environ has the same bytes, whatever the locale.
+    return Content({name: os.fsdecode((value or "").encode()) for name, value in values.items()}, faults, warnings)
 
 
 def _fault(line: str) -> str:

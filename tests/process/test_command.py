@@ -186,6 +186,15 @@ def test_a_faulty_line_of_the_environment_file_is_named_with_file_and_line(site:
     assert f"{path}:4" in done.stderr
 
 
+def test_an_environment_file_means_the_same_bytes_in_every_locale(site: Site) -> None:
+    (site.path / "env").write_text("NAME=12 €\n")
+    site.main("import os; print(os.environb[b'NAME'].hex())")
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    site.start("run", "--env-file", str(site.path / "env"), **NEVER, **ascii_only)
+    assert site.await_runs(1)[0]["outcome"] == "succeeded"
+    assert site.output().decode().strip() == "12 €".encode().hex()
+
+
 def test_a_missing_environment_file_is_a_fault(site: Site) -> None:
     site.main("")
     done = site.call("run", "--env-file", str(site.path / "missing"))
