@@ -48,6 +48,10 @@ class Trouble:
             self._lost = 0
         self._standing = bool(fault)
 
+    def note(self, text: str) -> None:
+        """Something that is told once, and is over already."""
+        self._untold.append(words.printable(text))
+
     def tell(self, extra: dict[str, object] | None = None) -> None:
         """Log what has not been told yet; ``extra`` is logging's own."""
         while self._untold:

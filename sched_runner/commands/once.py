@@ -61,11 +61,16 @@ def _make(installation: Installation) -> int:
     directory = reading.settings.state_dir
     lock = _lock(installation, directory)
     stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    signals.wake = lambda: os.eventfd_write(stop, 1)
-    if signals.take():
-        return _EXIT_INTERRUPTED
     terminal = {name: value for name, value in environ().items() if name != "JOURNAL_STREAM"}
     outputs = Outputs(reading.settings.log_dir, lambda patience: live(terminal, name, patience))
+
+    def end_run() -> None:
+        outputs.hurry()
+        os.eventfd_write(stop, 1)
+
+    signals.wake = end_run
+    if signals.take():
+        return _EXIT_INTERRUPTED
     outputs.attach()
     become_subreaper()
     monitoring: Any = _Silence() if installation.is_service else Monitoring(name)

@@ -45,8 +45,12 @@ class Outputs:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a skipped run is told in our words
 
     def wait_until(self, deadline: float) -> None:
-        """Wait for slow readers until a time-out or a stop, a time of the monotonic clock, and little longer."""
+        """Wait for slow readers until the time-out of a run, a time of the monotonic clock, and little longer."""
         self._patience.end_at(deadline)
+
+    def hurry(self) -> None:
+        """The scheduler is being stopped: wait for slow readers only a little longer. Safe in a signal handler."""
+        self._patience.end_now()
 
     def tell(self) -> None:
         """Log what the sinks noticed about themselves: a handler that logged would wait for the others' locks."""

@@ -29,11 +29,20 @@ class Patience:
     """Until when slow readers are waited for at all; the streams of a process share it."""
 
     def __init__(self) -> None:
-        self.until = math.inf
+        self._run_until = self._stop_until = math.inf
+
+    @property
+    def until(self) -> float:
+        """A time of the monotonic clock."""
+        return min(self._run_until, self._stop_until)
 
     def end_at(self, deadline: float) -> None:
         """Somebody waits for the end of the run from ``deadline`` on, a time of the monotonic clock."""
-        self.until = deadline + _LAST_WORDS
+        self._run_until = deadline + _LAST_WORDS
+
+    def end_now(self) -> None:
+        """The scheduler is being stopped; safe in a signal handler."""
+        self._stop_until = min(self._stop_until, time.monotonic() + _LAST_WORDS)
 
 
 class PatientStream:

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import math
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.output.capture import Piece, tagged
-from sched_runner.troubles import Trouble
+from sched_runner.record.store import NOT_REGULAR, set_aside
+from sched_runner.troubles import Trouble, fault_of
 
 # logrotate's "size 1M" takes files of 1,048,576 bytes and above: ours is one below.
 MAX_BYTES = 1024 * 1024 - 1
@@ -69,6 +71,7 @@ class RotatingFile(RotatingFileHandler):
         self._file: FileIO | None = None
         self._torn = False
         self._failed_at = -math.inf
+        self._refused_at: float | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record of the scheduler's own."""
@@ -114,15 +117,33 @@ class RotatingFile(RotatingFileHandler):
 
     def doRollover(self) -> None:  # noqa: N802 - logging's name
         """Rename .4 to .5 and so on; if that cannot be done, the file grows until it can."""
-        with contextlib.suppress(OSError), self._rotation_lock():
-            if self._is_held() or not self._is_ours(self._file):
-                return
+        with contextlib.suppress(OSError), self._rotation_lock() as is_locked:
+            if self._may_rotate(is_free=is_locked and not self._is_held()) and self._is_ours(self._file):
+                self._rename_all()
+
+    def _may_rotate(self, *, is_free: bool) -> bool:
+        """Who holds a rotation off for longer than logrotate would is main.py, which has the same user."""
+        if is_free:
+            return True
+        if self._refused_at is None:
+            self._refused_at = self._clock()
+        return self._clock() - self._refused_at >= _HOLD_LASTS
+
+    def _rename_all(self) -> None:
+        oldest = f"{self.baseFilename}.{self.backupCount}"
+        try:
+            os.unlink(oldest)  # a rename over it would wait for the disk
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            self._set_aside(oldest)
+        for number in range(self.backupCount - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self.baseFilename}.{self.backupCount}")  # a rename over it would wait for the disk
-            for number in range(self.backupCount - 1, 0, -1):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(f"{self.baseFilename}.{number}", f"{self.baseFilename}.{number + 1}")
-            os.rename(self.baseFilename, f"{self.baseFilename}.1")
+                os.rename(f"{self.baseFilename}.{number}", f"{self.baseFilename}.{number + 1}")
+        os.rename(self.baseFilename, f"{self.baseFilename}.1")
+
+    def _set_aside(self, name: str) -> None:
+        self._trouble.note(f"{name} is no regular file; it is kept as {set_aside(Path(name))}")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -150,17 +171,36 @@ class RotatingFile(RotatingFileHandler):
 
     def _open_file(self) -> FileIO:
         Path(self.baseFilename).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(self.baseFilename, flags, _MODE)
+        descriptor = self._open_regular()
+        if descriptor is None:
+            self._set_aside(self.baseFilename)
+            descriptor = self._open_regular()
+        if descriptor is None:
+            raise OSError(errno.EINVAL, "is no regular file, again and again")
+        self._refused_at = None
         with contextlib.suppress(OSError):
             os.fchmod(descriptor, _MODE)  # whatever the umask
         size = os.fstat(descriptor).st_size
         self._torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # by a writer that was killed
         return FileIO(descriptor, "ab")
 
+    def _open_regular(self) -> int | None:
+        """Neither followed nor waited for: main.py, which has the same user, may have put anything there."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(self.baseFilename, flags, _MODE)
+        except OSError as error:
+            if error.errno in NOT_REGULAR:
+                return None
+            raise
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+        return None
+
     def _is_ours(self, file: FileIO | None) -> bool:
         try:
-            return file is not None and os.path.samestat(os.stat(self.baseFilename), os.fstat(file.fileno()))
+            return file is not None and os.path.samestat(os.lstat(self.baseFilename), os.fstat(file.fileno()))
         except OSError:
             return False
 
@@ -185,14 +225,13 @@ class RotatingFile(RotatingFileHandler):
         return -_HOLD_LASTS < age < _HOLD_LASTS
 
     @contextlib.contextmanager
-    def _rotation_lock(self) -> Iterator[None]:
-        """Held while files are renamed, against logrotate and other writers. Raises OSError if another has it."""
+    def _rotation_lock(self) -> Iterator[bool]:
+        """Held while files are renamed, against logrotate and other writers; says whether another has it not."""
         try:
-            descriptor = os.open(self._rotate_lock, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._rotate_lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             descriptor = os.open(os.path.dirname(self.baseFilename), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
+            yield fault_of(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)) == ""
         finally:
             os.close(descriptor)

@@ -5,6 +5,7 @@ import fcntl
 import os
 import stat
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 _NAME = "lock"
 _MODE = 0o640
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
-_MARK = b"main-scheduler\n"
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -23,6 +23,10 @@ class LockFile:
 
     Locks of fcntl(2): the kernel names their holder, drops them with it, and has them across hosts on NFSv4.
     They are lost when any descriptor of the file is closed: a process opens it once.
+
+    Somebody may remove, replace or rename the file, or its directory, while a process has it open, and that process
+    notices only at its next look. So the file says where it belongs, and who opens a new one looks for processes that
+    still have another file of the same place: what they have locked there is locked here too.
     """
 
     SCHEDULER, RUN, UPDATE = 0, 1, 2
@@ -32,7 +36,9 @@ class LockFile:
         self._path = os.path.realpath(directory) + f"/{_NAME}"
         self._writable = writable
         self._held: set[int] = set()
+        self._threads = threading.RLock()
         self._descriptor = self._open()
+        self._others = self._open_others()
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT if self._writable else os.O_RDONLY
@@ -44,19 +50,17 @@ class LockFile:
         if self._writable:
             with contextlib.suppress(OSError):
                 os.fchmod(descriptor, _MODE)
+                if not _belongs_to(descriptor, self._path):
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, os.fsencode(self._path), 0)
         return descriptor
+
+    def _open_others(self) -> list[int]:
+        return _open_elsewhere(self._path, os.fstat(self._descriptor)) if self._writable else []
 
     def claim(self) -> int | None:
         """Become the scheduler of this directory: None, or the pid of the process that is (0 if it cannot be told)."""
-        if not self.acquire(self.SCHEDULER):
-            return self.holder(self.SCHEDULER) or 0
-        if os.pread(self._descriptor, len(_MARK), 0) != _MARK:
-            # It is new: another scheduler may be up whose lock file somebody has removed.
-            if (pid := _process_with(self._path)) is not None:
-                return pid
-            with contextlib.suppress(OSError):
-                os.pwrite(self._descriptor, _MARK, 0)
-        return None
+        return None if self.acquire(self.SCHEDULER) else self.holder(self.SCHEDULER) or 0
 
     def is_in_place(self) -> bool:
         """Whether nobody has removed or replaced the file since it was opened."""
@@ -67,35 +71,56 @@ class LockFile:
 
     def restore(self) -> None:
         """If somebody has removed the file, make it anew, and take anew what this process has of it. Raises OSError."""
-        if self.is_in_place():
-            return
-        os.makedirs(os.path.dirname(self._path), mode=0o750, exist_ok=True)
-        old, self._descriptor = self._descriptor, self._open()
-        for which in self._held:
-            self.acquire(which)
-        with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, _MARK, 0)
-        os.close(old)
+        with self._threads:
+            if self.is_in_place():
+                return
+            os.makedirs(os.path.dirname(self._path), mode=0o750, exist_ok=True)
+            old, self._descriptor = self._descriptor, self._open()
+            while self._others:  # before anything is locked: one may be the file that has come back
+                os.close(self._others.pop())
+            for which in self._held:
+                self._lock(which)
+            os.close(old)
+            self._others = self._open_others()
 
     def acquire(self, which: int) -> bool:
         """Take a lock, or say at once that another process has it."""
+        with self._threads:
+            self._try_to_restore()
+            while self._lock(which):
+                if any(_holder(other, which) is not None for other in self._others):
+                    self.release(which)
+                    return False
+                # Somebody may have removed the file just now, and a rival have taken the lock of a new one.
+                if self.is_in_place() or not self._try_to_restore():
+                    self._held.add(which)
+                    return True
+            return False
+
+    def _try_to_restore(self) -> bool:
+        try:
+            self.restore()
+        except OSError:
+            return False
+        return True
+
+    def _lock(self, which: int) -> bool:
         try:
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, which)
         except (BlockingIOError, PermissionError):
             return False
-        self._held.add(which)
         return True
 
     def release(self, which: int) -> None:
         """Give a lock back."""
-        self._held.discard(which)
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, which)
+        with self._threads:
+            self._held.discard(which)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, which)
 
     def holder(self, which: int) -> int | None:
         """The pid of the other process that has the lock (0 if it cannot be told), or None."""
-        query = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, which, 1, 0)
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self._descriptor, fcntl.F_GETLK, query))
-        return None if kind == fcntl.F_UNLCK else max(0, pid)
+        holders = (_holder(descriptor, which) for descriptor in (self._descriptor, *self._others))
+        return next((pid for pid in holders if pid is not None), None)
 
     @contextlib.contextmanager
     def update(self) -> Iterator[None]:
@@ -110,11 +135,41 @@ class LockFile:
             self.release(self.UPDATE)
 
 
-def _process_with(path: str) -> int | None:
-    """Another process of this user that has the file open which was removed from this path."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+def _holder(descriptor: int, which: int) -> int | None:
+    query = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, which, 1, 0)
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, query))
+    return None if kind == fcntl.F_UNLCK else max(0, pid)
+
+
+def _belongs_to(descriptor: int, path: str) -> bool:
+    """Whether the file says that it is the lock file of this path."""
+    place = os.fsencode(path)
+    return os.pread(descriptor, len(place) + 1, 0) == place
+
+
+def _open_elsewhere(path: str, own: os.stat_result) -> list[int]:
+    """Descriptors of the files, other than our own, that processes of this user have open as the lock file of the path.
+
+    As the processes opened them: a file that was removed or renamed has no other name that could be known.
+    """
+    found = []
+    for process in os.listdir("/proc"):
+        if process.isdecimal() and int(process) != os.getpid():
             with contextlib.suppress(OSError):
-                if any(os.readlink(link) == f"{path} (deleted)" for link in os.scandir(f"/proc/{entry.name}/fd")):
-                    return int(entry.name)
-    return None
+                for link in os.listdir(f"/proc/{process}/fd"):
+                    with contextlib.suppress(OSError):
+                        found += _open_if_of_place(f"/proc/{process}/fd/{link}", path, own)
+    return found
+
+
+def _open_if_of_place(link: str, path: str, own: os.stat_result) -> list[int]:
+    """The descriptor of such a file, or nothing. Raises OSError."""
+    there, is_named = os.stat(link), os.readlink(link) == f"{path} (deleted)"
+    is_candidate = stat.S_ISREG(there.st_mode) and (is_named or there.st_size == len(os.fsencode(path)))
+    if not is_candidate or os.path.samestat(there, own):
+        return []
+    descriptor = os.open(link, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if is_named or _belongs_to(descriptor, path):
+        return [descriptor]
+    os.close(descriptor)
+    return []

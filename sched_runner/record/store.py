@@ -26,7 +26,7 @@ STATE, MARKER, FAILURE, TOLD = "state.json", "last_success.txt", "last_failure.j
 _MODE = 0o640
 _LARGEST = 1024 * 1024  # bytes
 _ASIDES = 9
-_NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
+NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
 
 T = TypeVar("T")
 
@@ -110,13 +110,14 @@ def sync(path: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Keep what is there under another name, so that a new file can be begun. Raises OSError."""
-    names = [path.with_name(f"{path.name}.faulty"), *(path.with_name(f"{path.name}.faulty{n}") for n in range(_ASIDES))]
-    for aside in names[:-1]:
+    for ending in ("", *range(_ASIDES)):
+        aside = path.with_name(f"{path.name}.faulty{ending}")
         with contextlib.suppress(OSError):  # a directory stands there
             os.replace(path, aside)
             return aside
-    os.replace(path, names[-1])
-    return names[-1]
+    aside = path.with_name(f"{path.name}.faulty-{os.urandom(4).hex()}")
+    os.replace(path, aside)
+    return aside
 
 
 def load(directory: Path) -> State:
@@ -129,20 +130,25 @@ def load(directory: Path) -> State:
     except ValueError as error:
         raise StateError(f"{path} is faulty: {error}") from None
     except OSError as error:
-        if error.errno in _NOT_REGULAR:
+        if error.errno in NOT_REGULAR:
             raise StateError(f"{path} is not a regular file") from None
         raise
 
 
 def open_lock(directory: Path) -> LockFile:
     """The lock file of a state directory; what else stands in its place is set aside. Raises OSError."""
+    return _with_regular(directory / "lock", lambda: LockFile(directory))
+
+
+def _with_regular(path: Path, attempt: Callable[[], T]) -> T:
+    """Attempt it, and once more when what is no regular file at the path has been set aside. Raises OSError."""
     try:
-        return LockFile(directory)
+        return attempt()
     except OSError as error:
-        if error.errno not in (*_NOT_REGULAR, 0):
+        if error.errno not in (*NOT_REGULAR, 0):
             raise
-    log.warning("%s is no regular file; it is kept as %s", directory / "lock", set_aside(directory / "lock"))
-    return LockFile(directory)
+    log.warning("%s is no regular file; it is kept as %s", path, set_aside(path))
+    return attempt()
 
 
 class Store:
@@ -207,8 +213,9 @@ class Store:
     def _exclusive(self) -> Iterator[None]:
         """One load, change and save at a time, across processes and threads, which locks of fcntl(2) do not part."""
         with self._threads:
-            self._troubles.setdefault("lock", Trouble(str(self._directory / "lock"), "made anew")).report(
-                fault_of(self._lock.restore)
+            path = self._directory / "lock"
+            self._troubles.setdefault("lock", Trouble(str(path), "made anew")).report(
+                fault_of(lambda: _with_regular(path, self._lock.restore))
             )
             with self._lock.update():
                 yield

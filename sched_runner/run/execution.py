@@ -41,7 +41,7 @@ class Leftovers(NamedTuple):
 
 class _Phase(Enum):
     RUNNING = "main.py runs"
-    LINGERING = "main.py has ended, what it left may end too"
+    LINGERING = "main.py has ended by itself, what it left may do so too"
     ENDING = "TERM was sent"
     KILLING = "KILL was sent"
     GIVEN_UP = "main.py cannot be killed"
@@ -172,8 +172,8 @@ class Execution:
             self._read_fault()
         elif descriptor == self._stop:
             self._poller.unregister(descriptor)
-            self._interrupted = self._phase is _Phase.RUNNING
-            if self._phase in (_Phase.RUNNING, _Phase.LINGERING):
+            if self._phase is _Phase.RUNNING:
+                self._interrupted = True
                 self._escalate()
         else:
             self._capture.read(descriptor)

@@ -1,29 +1,87 @@
-"""Why a run failed: the line of its output that says so, and the drop-in that helps if the sandbox is the cause."""
+"""Why a run failed: the line of its last words on stderr that says so."""
 
+import re
 from collections.abc import Sequence
+
+from sched_runner import words
+
+_LONGEST = 300  # characters
+_BARS = 3
+
+_HEADER = "Traceback (most recent call last):"
+_GROUP_HEADER = re.compile(r" *\+ Exception Group Traceback \(most recent call last\):")
+_FIRST_OF_GROUP = re.compile(r"( *)\+-\+-+ 1 -+")
+# Before the traceback of an exception that did not end main.py.
+_HARMLESS = ("Exception ignored in", "--- Logging error ---", "Error in atexit")
+_IN_THREAD = "Exception in thread"
+_CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+# What Java, Node, Ruby and Rust print after the error.
+_AFTERWORDS = re.compile(r"\s+(at|from) |Node\.js v\d|note: run with `RUST_BACKTRACE|stack backtrace:")
+_SHOWN_COLOUR = re.compile(r"\\x1b\[[0-9;]*[A-Za-z]")  # as words.escape shows it
 
 
 def error_line(lines: Sequence[str]) -> str:
-    """The line of a run's last words on stderr that names the error: in a traceback that of the exception."""
-    tracebacks = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
-    if tracebacks:
-        named = (line for line in lines[tracebacks[-1] + 1 :] if line and not line.startswith(" "))
-        return next(named, "")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    """The line that names the error, as one short line: in a traceback that of the exception."""
+    return words.printable(_error(lines), _LONGEST)
 
 
-_HINTS = (
-    (("postdrop", "bin/sendmail", "sendmail:", "exim"), "sendmail.conf"),
-    (("Read-only file system",), "write-beside-script.conf"),
-    (("/home/", "/root/"), "venv-in-home.conf"),
-    (("sandbox", "namespace"), "browser.conf"),
-)
+def _error(lines: Sequence[str]) -> str:
+    groups = [number for number, line in enumerate(lines) if _GROUP_HEADER.fullmatch(line)]
+    traceback = _last_traceback(lines)
+    if groups and groups[-1] > traceback:
+        return _of_group(lines[groups[-1] + 1 :])
+    if traceback >= 0:
+        return _of_traceback(lines[traceback + 1 :])
+    texts = [line for line in lines if line.strip()]
+    words_of_its_own = [line for line in texts if not _AFTERWORDS.match(line)] or texts
+    return _after_progress(words_of_its_own[-1]).strip() if texts else ""
 
 
-def sandbox_hint(text: str) -> str:
-    """Names the drop-in that helps if the service's sandbox is the likely cause of ``text``, or nothing."""
-    if not any(sign in text for sign in ("Read-only file system", "Permission denied", "not permitted")):
+def _last_traceback(lines: Sequence[str]) -> int:
+    """The place of the last one that may have ended main.py, else of a thread's; -1 if there is none."""
+    found = in_thread = -1
+    before, kind = "", ""
+    for number, line in enumerate(lines):
+        if line.startswith(_HEADER):
+            kind = kind if before.startswith(_CHAINED) else before
+            if kind.startswith(_IN_THREAD):
+                in_thread = number
+            elif not kind.startswith(_HARMLESS):
+                found = number
+        before = line if line.strip() else before
+    return found if found >= 0 else in_thread
+
+
+def _of_traceback(lines: Sequence[str]) -> str:
+    """The exception of a traceback, with the next line of its message if the first is empty."""
+    named = [line for line in lines if line.strip() and not line.startswith(" ")]
+    if not named:
         return ""
-    found = [file for signs, file in _HINTS if any(sign in text for sign in signs)]
-    which = found[0] if found else "write-beside-script.conf"
-    return f"the service's sandbox is a likely cause: the drop-in {which} relaxes it, see the README"
+    return " ".join(line.strip() for line in named[:2]) if named[0].endswith(": ") else _after_progress(named[0])
+
+
+def _of_group(lines: Sequence[str]) -> str:
+    """``ExceptionGroup: 2 customers failed (2 sub-exceptions): ValueError: no customer 1``."""
+    named = (line.lstrip()[2:] for line in lines if line.lstrip().startswith("| "))
+    group = next((text for text in named if not text.startswith(" ")), "")
+    return f"{group}: {leaf}" if (leaf := _first_of_group(lines)) else group
+
+
+def _first_of_group(lines: Sequence[str]) -> str:
+    """The error of the first exception in a group that is no group itself."""
+    begins = ((number, match) for number, line in enumerate(lines) if (match := _FIRST_OF_GROUP.fullmatch(line)))
+    for number, match in begins:
+        margin = match[1] + "  "
+        inner = lines[number + 1 :]
+        end = next((n for n, line in enumerate(inner) if line.startswith(f"{margin}+---")), len(inner))
+        deeper = _first_of_group(inner[:end])
+        return deeper or _error([line.removeprefix(f"{margin}| ") for line in inner[:end]])
+    return ""
+
+
+def _after_progress(line: str) -> str:
+    r"""What a terminal would show of a line in which ``\r`` has overwritten a progress bar again and again."""
+    line = _SHOWN_COLOUR.sub("", line)
+    if line.count("\\r") < _BARS and len(line) <= _LONGEST:
+        return line.removesuffix("\\r")
+    return next((part for part in reversed(line.split("\\r")) if part.strip()), "")

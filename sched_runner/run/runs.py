@@ -1,6 +1,7 @@
 """The runs of a scheduler: each from its lock and its number to its summary."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -16,7 +17,8 @@ from sched_runner.record.state import Due, Plan, State
 from sched_runner.record.store import Store
 from sched_runner.run.command import environment
 from sched_runner.run.execution import Execution, Leftovers, NotStartedError
-from sched_runner.run.reasons import error_line, sandbox_hint
+from sched_runner.run.hints import hint, probe
+from sched_runner.run.reasons import error_line
 from sched_runner.run.sweeper import Sweeper
 from sched_runner.settings.table import Settings
 from sched_runner.tell.monitoring import Monitoring
@@ -96,6 +98,7 @@ class Runs:
         try:
             return self._make_run(settings, environ)
         finally:
+            self._outputs.wait_until(math.inf)
             if self._store.state.running:  # something here has failed: the run has ended, and is not told
                 self._store.update(State.end_lost_run)
             self._lock.release(LockFile.RUN)
@@ -115,8 +118,7 @@ class Runs:
         self._outputs.tell()
         self._schedule.plan_retry(run, settings)
         self._record(run, output)
-        is_sandboxed = {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys()
-        self._tell(run, execution.leftovers, errors, settings.retries, is_sandboxed=is_sandboxed)
+        self._tell(run, execution.leftovers, errors, settings, is_sandboxed=_is_sandboxed(environ))
         self._monitoring.ended(settings, environ, self._store.state, run, output)
         self._schedule.wakeup()
         return run
@@ -163,23 +165,30 @@ class Runs:
             "recovered": None,
         }
 
-    def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, retries: int, *, is_sandboxed: bool) -> None:
+    def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, settings: Settings, *, is_sandboxed: bool) -> None:
         _tell_leftovers("ended {} of run {}, whose last output may be missing: {}", run.number, leftovers.ended)
         _tell_leftovers("could not kill {} of run {}: {}", run.number, leftovers.given_up)
         text = messages.summary(run)
         state = self._store.state
         if state.retry is not None:
             again = words.clock_time(state.retry.when)
-            text += f"; tried again at {again}, attempt {state.retry.attempt} of {retries + 1}"
+            text += f"; tried again at {again}, attempt {state.retry.attempt} of {settings.retries + 1}"
         elif state.next_due is not None and run.outcome is not Outcome.INTERRUPTED:
             text += f"; next run at {words.clock_time(state.next_due)}"
         lines: list[str] = []
         if run.outcome in FAILURES:
             lines = errors.last(_STDERR_LINES)
-            if is_sandboxed and (hint := sandbox_hint("\n".join([run.reason, *lines]))):
-                text += f"; {hint}"
+            script_dir = settings.main.parent
+            said = [*lines, run.reason] if run.outcome is Outcome.NOT_STARTED else lines
+            if is_sandboxed and (found := hint(said, script_dir, settings.workdir or script_dir, probe)):
+                text += f"; {found}"
         level = _LEVELS.get(run.outcome or Outcome.FAILED, logging.ERROR)
         log.log(level, "%s", text, extra={**messages.of_run(run), "tail": lines})
+
+
+def _is_sandboxed(environ: Mapping[str, str]) -> bool:
+    """Whether systemd has started the service."""
+    return {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys()
 
 
 def _tell_leftovers(sentence: str, number: int, found: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import select
 import signal
@@ -38,25 +39,49 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _children(pid: int | str) -> list[int]:
+def _children(pid: int) -> list[int]:
     # Not a scan of /proc: under ProtectProc=invisible another user's processes do not show there.
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError):
                 found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+    return found if found or _lists_children() else _scan_for_children(pid)
+
+
+@functools.cache
+def _lists_children() -> bool:
+    """Whether this kernel does (CONFIG_PROC_CHILDREN); gVisor for instance does not."""
+    try:
+        _read(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    except OSError:
+        return False
+    return True
+
+
+def _scan_for_children(pid: int) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.isdecimal() and int(_fields(int(entry))[1]) == pid:
+                found.append(int(entry))
     return found
+
+
+def _fields(pid: int) -> list[bytes]:
+    """Those of /proc/PID/stat, from the state on (proc(5)). Raises OSError."""
+    stat = _read(f"/proc/{pid}/stat")
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def _look_up(pid: int) -> Process | None:
     """The process, or None if it has ended."""
     try:
-        stat = _read(f"/proc/{pid}/stat")
+        fields = _fields(pid)
     except FileNotFoundError:
         return Process(pid, 0, _HIDDEN) if _is_hidden(pid) else None
     except OSError:
         return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in b"ZX" else Process(pid, int(fields[19]), int(fields[3]))
 
 
@@ -93,12 +118,17 @@ class Sweeper:
         self._sessions = {os.getsid(0)}
 
     def begin(self) -> None:
-        """A run is about to begin: what is there now is not the run's."""
-        self._sessions = {os.getsid(0), *(process.session for process in self._descendants(set()))} - {_HIDDEN}
+        """A run is about to begin: what is there now is not the run's.
+
+        Unless a run before has left what could not be killed, which may have started it meanwhile.
+        """
+        self._forget_ended()
+        if not self._given_up:
+            self._sessions = {os.getsid(0), *(process.session for process in self._descendants(set()))} - {_HIDDEN}
 
     def _descendants(self, sessions: set[int]) -> Iterator[Process]:
         """All living processes below this one but those in these sessions, and what is below those."""
-        pending = _children("self")
+        pending = _children(os.getpid())
         while pending:
             if (process := _look_up(pending.pop())) and process.session not in sessions:
                 yield process
@@ -129,14 +159,18 @@ class Sweeper:
                 break
             if left:
                 _await_end(left[0].pid)
-        self._given_up = {process for process in self._given_up | set(left) if _look_up(process.pid) == process}
+        self._given_up |= set(left)
+        self._forget_ended()
         return {p: text for p, text in seen.items() if p not in left}, {p: seen[p] for p in left}
+
+    def _forget_ended(self) -> None:
+        self._given_up = {process for process in self._given_up if _look_up(process.pid) == process}
 
 
 def reap() -> bool:
     """Collect our dead children. To be called only when main.py has been waited for: its status would be lost."""
     found = False
-    for pid in _children("self"):
+    for pid in _children(os.getpid()):
         with contextlib.suppress(ChildProcessError):
             found = bool(os.waitpid(pid, os.WNOHANG)[0]) or found
     return found

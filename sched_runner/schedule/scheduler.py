@@ -173,6 +173,11 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         """End the loop's sleep; safe in a signal handler and in any thread."""
         os.eventfd_write(self._wake, 1)
 
+    def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's
+        """End; the run first, for APScheduler has a lock while it waits, and the run asks for the schedule."""
+        self._pool.shutdown(wait)
+        super().shutdown(wait)
+
     def leave(self) -> None:
         """Let the loop end after this turn."""
         self._over = True

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,11 +77,12 @@ class Service:
         self._store = Store(self._settings.state_dir, lock)
         self._runs = Runs(self._store, lock, self._outputs, self._monitoring, self._stop, self._scheduler)
         self._plan(lock)
-        self._signals.wake = self._scheduler.wakeup
+        self._signals.wake = self._wake
         self._notifier.ready(status.one_line(self._store.state, clock.wall()))
         try:
             self._scheduler.start()
         except BaseException:
+            self._outputs.hurry()
             os.eventfd_write(self._stop, 1)  # whatever has failed: nobody watches a run from here on
             raise
         finally:
@@ -123,10 +123,19 @@ class Service:
     def _describe(self) -> str:
         return f"{self._settings.main} runs {self._store.state.every} (SCHED_ENV={self._settings.environment})"
 
+    def _wake(self) -> None:
+        """In the signal handler: the loop itself may be waiting for a slow reader."""
+        if self._is_stop(self._signals.arrived):
+            self._outputs.hurry()
+        self._scheduler.wakeup()
+
+    def _is_stop(self, arrived: set[int]) -> bool:
+        return bool(arrived & STOP) or (RELOAD in arrived and not self._source.is_readable_again)
+
     def _on_turn(self) -> None:
         self._outputs.tell()
         arrived = self._signals.take()
-        if arrived & STOP or (RELOAD in arrived and not self._source.is_readable_again):
+        if self._is_stop(arrived):
             self._begin_stop()
         elif RELOAD in arrived and not self._stopping:
             self._reload()
@@ -155,10 +164,10 @@ class Service:
         if self._stopping:
             return
         self._stopping = True
+        self._outputs.hurry()
         log.info("stopping")
         self._notifier.stopping(within=self._settings.stop_grace + _STOP_TAKES)
         self._scheduler.pause()
-        self._outputs.wait_until(time.monotonic())
         os.eventfd_write(self._stop, 1)
 
     def _reload(self) -> None:

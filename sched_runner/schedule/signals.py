@@ -24,6 +24,11 @@ class Signals:
         self._arrived.add(number)
         self.wake()
 
+    @property
+    def arrived(self) -> set[int]:
+        """The signals that nobody has taken yet."""
+        return self._arrived
+
     def ignore(self) -> None:
         """A further stop shall not kill a process that is about to exit: Python takes handlers away before."""
         for number in STOP:

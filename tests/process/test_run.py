@@ -270,17 +270,6 @@ def test_the_time_out_ends_child_grandchild_daemon_the_deaf_and_the_stopped(site
     assert not scheduler.zombies()
 
 
-def test_leftovers_of_a_run_that_succeeded_are_killed_at_once(site: Site) -> None:
-    site.use("spawn_tree.py")
-    scheduler = site.start(**NEVER, SCHED_ARGS="leave", SCHED_STOP_GRACE="30s")
-    run = site.await_runs()[0]
-    assert run["outcome"] == "succeeded"
-    assert run["duration"] < 15
-    assert list(site.processes.alive()) == [scheduler.pid]
-    assert [line for line in site.own_lines() if "leftover" in line], "what was killed is named"
-    assert not scheduler.zombies()
-
-
 def test_handlers_of_term_get_the_stop_grace(site: Site) -> None:
     site.main(
         """
@@ -323,16 +312,6 @@ def test_a_main_py_that_stops_itself_is_ended_by_the_time_out(site: Site) -> Non
     site.start(**NEVER, SCHED_TIMEOUT="500ms", SCHED_STOP_GRACE="20s")
     run = site.await_runs()[0]
     assert (run["outcome"], run["signal"]) == ("timed out", signal.SIGTERM)
-
-
-@pytest.mark.parametrize("how", ["", "setsid "], ids=["same session", "session of its own"])
-def test_a_leftover_that_holds_the_pipe_delays_the_end_by_less_than_a_second(site: Site, how: str) -> None:
-    site.shell(f"echo before; {how}sleep 60 & echo after")
-    site.start(**NEVER)
-    run = site.await_runs()[0]
-    assert run["outcome"] == "succeeded"
-    assert run["duration"] < 1
-    assert site.output() == b"before\nafter\n"
 
 
 @pytest.mark.parametrize("session", [False, True], ids=["same session", "sessions of their own"])

@@ -87,6 +87,22 @@ def block_at(name: str, fifo: str, when: Callable[..., bool] = lambda *args, **o
     wrap(name, around)
 
 
+def linger(seconds: float) -> None:
+    """What main.py has left may take so long to end by itself, however busy this machine is."""
+    import_module("sched_runner.run.execution")._LINGER = seconds
+
+
+def no_children_files() -> None:
+    """The kernel does not list the children of a process."""
+
+    def around(original: Callable[[str], bytes], path: str) -> bytes:
+        if path.endswith("/children"):
+            raise FileNotFoundError(path)
+        return original(path)
+
+    wrap("sched_runner.run.sweeper:_read", around)
+
+
 def no_thread(name: str) -> None:
     """The system has no thread left when the one of this name shall begin."""
 

@@ -73,7 +73,7 @@ def test_no_import_is_relative():
     assert [file for file, names in NAMES.items() if any(name.startswith(".") for name in names)] == []
 
 
-LEAVES = {"clock", "words", "run/launcher", "run/reasons", "schedule/signals", "schedule/lean_import", "record/columns"}
+LEAVES = {"clock", "words", "run/launcher", "schedule/signals", "schedule/lean_import", "record/columns"}
 
 
 def test_the_leaves_import_nothing_of_ours():

@@ -1,0 +1,168 @@
+"""Which drop-in helps a run that failed if the service's sandbox is the cause; no hint is better than a wrong one.
+
+A hint goes by what the system refused and where: by the text of the errno and a path in the same line of stderr, and by
+what this process, which has the same sandbox as main.py, sees at that path.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sched_runner import words
+
+_REFUSAL = re.compile(
+    "(?P<EROFS>read-only file system)|(?P<EACCES>permission denied)|(?P<EPERM>operation not permitted)"
+    "|(?P<ENOENT>no such file or directory)",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"""'([^']+)'|"([^"]+)"|‘([^’]+)’""")
+_ABSOLUTE = re.compile(r"""(?:^|[\s=(])(/[^\s:;,'"()]+)""")
+_LAST_WORD = re.compile(r"""([^\s:;,'"\])]+)[: ]*$""")
+# Where these stand, a quoted word is the name of a file.
+_PRECISE = re.compile(r"\[Errno \d+\]|\bE(ACCES|PERM)\b|cannot ")
+# sqlite names no path.
+_SQLITE = ("attempt to write a readonly database", "unable to open database file")
+_DATABASE = re.compile(r"""['"](/[^'"]+\.(?:db|sqlite3?))['"]""")
+# The host's sendmail needs the rights of another user, which NoNewPrivileges= keeps from it.
+_POSTDROP = re.compile(r"postdrop: warning: mail_queue_enter: create file maildrop/\S+ Permission denied")
+_MAIL = re.compile(r"/var/(spool|log)/(exim4?|postfix)(/|$)")
+# Chromium's own words.
+_BROWSER = ("Failed to move to new namespace:", "No usable sandbox!")
+_COVERED = "/opt/main-scheduler"  # by write-beside-script.conf
+_NEVER_WRITABLE = re.compile(r"/(etc|usr|boot)?|/(proc|sys|dev)(/.*)?|.*\s.*")
+
+
+class Place(NamedTuple):
+    """A path as this process sees it.
+
+    ``exists`` says whether it is there, ``directory`` is the nearest directory at or above it. ``read_only``: it is
+    mounted read-only in this sandbox alone. ``hidden``: the sandbox has put an empty directory over it.
+    ``private_devices``: its /dev is not the host's. ``of_another``: it belongs to another user, and ours may not write.
+    """
+
+    exists: bool
+    directory: str
+    read_only: bool = False
+    hidden: bool = False
+    private_devices: bool = False
+    of_another: bool = False
+
+
+def hint(lines: Sequence[str], script_dir: Path, workdir: Path, look: Callable[[str], Place]) -> str:
+    """What helps if the sandbox is the cause of what the last of these lines say, or nothing."""
+    for line in reversed(lines):
+        if _POSTDROP.search(line):
+            return _drop_in("sendmail.conf")
+        if any(phrase in line for phrase in _BROWSER):
+            return _drop_in("browser.conf")
+        if any(phrase in line for phrase in _SQLITE):
+            named = [match[1] for text in lines if (match := _DATABASE.search(text))]
+            database = named[-1] if named else str(script_dir / "database")
+            return _hint_for("EROFS", database, look(database))
+        found = (_hint_for(number, path, look(path)) for number, path in _refused(line, workdir))
+        if text := next(filter(None, found), ""):
+            return text
+    return ""
+
+
+def _refused(line: str, workdir: Path) -> Iterator[tuple[str, str]]:
+    """The errno and the paths that a line of stderr names, the likeliest first."""
+    if not (refusal := _REFUSAL.search(line)):
+        return
+    number, before, after = refusal.lastgroup or "", line[: refusal.start()], line[refusal.end() :]
+    quoted = [*_QUOTED.finditer(after), *_QUOTED.finditer(before)]
+    named = [next(filter(None, match.groups())) for match in quoted]
+    named += [match[1] for match in _ABSOLUTE.finditer(after)]
+    if number == "EROFS" and (word := _LAST_WORD.search(before)):
+        named.append(word[1])
+    named += [match[1] for match in reversed(list(_ABSOLUTE.finditer(before)))]
+    is_precise = number == "EROFS" or _PRECISE.search(line)
+    for name in named:
+        if is_precise or name.startswith("/"):
+            yield number, os.path.normpath(workdir / name)
+
+
+def _hint_for(number: str, path: str, place: Place) -> str:
+    if number == "ENOENT":
+        return _drop_in("device.conf") if path.startswith("/dev/") and place.private_devices else ""
+    if _MAIL.match(path):
+        return _drop_in("sendmail.conf")
+    if number == "EPERM":
+        return _drop_in("device.conf") if path.startswith("/dev/") and place.exists else ""
+    if number == "EACCES" and place.hidden:
+        return _drop_in("venv-in-home.conf")
+    if place.read_only:
+        return _writable(place.directory) if number == "EROFS" else ""
+    if number == "EACCES" and place.of_another:
+        return (
+            f"{words.printable(path if place.exists else place.directory)} belongs to another user than the service's"
+        )
+    return ""
+
+
+def _writable(directory: str) -> str:
+    if f"{directory}/".startswith(f"{_COVERED}/"):
+        return _drop_in("write-beside-script.conf")
+    if _NEVER_WRITABLE.fullmatch(directory):
+        return ""
+    return f"the service's sandbox is the cause: a drop-in with ReadWritePaths={words.printable(directory)} relaxes it"
+
+
+def _drop_in(name: str) -> str:
+    return f"the service's sandbox is the cause: the drop-in {name} relaxes it, see docs/operating.md"
+
+
+def probe(path: str) -> Place:
+    """The path as this process sees it; raises nothing."""
+    there, directory = _stat(path), os.path.abspath(path)
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    refused = there or _stat(directory)
+    is_ours = refused is None or refused.st_uid == os.geteuid()
+    may_write = os.access(path if there else directory, os.W_OK)
+    mount, devices = _mount_of(directory), _mount_of("/dev")
+    return Place(
+        exists=there is not None,
+        directory=directory,
+        read_only=mount.is_read_only,
+        hidden="/inaccessible/" in mount.root,
+        private_devices=devices.kind == "tmpfs",
+        of_another=not is_ours and not may_write,
+    )
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):
+        return None
+
+
+class _Mount(NamedTuple):
+    """``is_read_only`` says that it is so for this process, while the file-system itself can be written."""
+
+    root: str = ""
+    kind: str = ""
+    is_read_only: bool = False
+
+
+def _mount_of(directory: str) -> _Mount:
+    """How the directory is mounted for this process (proc(5), mountinfo)."""
+    try:
+        descriptor = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+        try:
+            number = Path(f"/proc/self/fdinfo/{descriptor}").read_text().partition("mnt_id:")[2].split()[0]
+        finally:
+            os.close(descriptor)
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except (OSError, ValueError, IndexError):
+        return _Mount()
+    return next((_parse_mount(line) for line in lines if line.split()[0] == number), _Mount())
+
+
+def _parse_mount(line: str) -> _Mount:
+    own, _, shared = line.partition(" - ")
+    fields, (kind, _, options) = own.split(), shared.split(" ", 2)
+    return _Mount(fields[3], kind, "ro" in fields[5].split(",") and "ro" not in options.split(","))

@@ -1,0 +1,95 @@
+"""main.py has the scheduler's own user: what it puts in the place of a log neither hangs nor leads anybody astray."""
+
+from pathlib import Path
+
+import pytest
+from harness import Command, Site, wait_until
+
+NAMES = ["scheduler.log", "scheduler.err"]
+SMALL = 1024 * 1024
+# By the second run, in the place of the file $1; the others only fail, which both files tell.
+PLANTS = {
+    "a FIFO": "rm -f $1; mkfifo $1",
+    "a link to another file": "rm -f $1; ln -s ../victim $1",
+    "a link to nothing": "rm -f $1; ln -s ../nothing $1",
+    "a directory": "rm -f $1; mkdir $1; echo x >$1/inside",
+    "a link to a directory": "rm -f $1; ln -s .. $1",
+}
+
+
+def planted(site: Site, name: str, plant: str) -> Command:
+    site.shell(f"echo said; set -- scheduler/{name}; [ $SCHED_RUN != 2 ] || {{ {plant}; }}; exit 3")
+    (site.path / "victim").write_text("untouched\n")
+    return site.start(SCHED_INTERVAL="500ms")
+
+
+def text_of(path: Path) -> str:
+    return path.read_text() if path.is_file() and not path.is_symlink() else ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS.keys())
+def test_what_is_planted_is_set_aside_and_the_log_goes_on_in_a_new_file(site: Site, name: str, plant: str) -> None:
+    scheduler = planted(site, name, plant)
+    file = site.own / name
+    wait_until(lambda: "run 5 failed" in text_of(file), what="the log goes on")
+    told = f"{file} is no regular file; it is kept as {file}.faulty"
+    wait_until(lambda: told in text_of(site.own / "scheduler.log"))
+    assert text_of(site.own / "scheduler.log").count(told) == 1
+    assert (site.path / "victim").read_text() == "untouched\n"
+    assert not (site.path / "nothing").exists()
+    assert scheduler.stop() == 0
+
+
+def test_what_is_planted_before_the_start_is_set_aside_too(site: Site) -> None:
+    site.own.mkdir()
+    for name in NAMES:
+        (site.own / name).symlink_to(site.path / "victim")
+    site.shell("exit 3")
+    scheduler = site.start(SCHED_INTERVAL="1h")
+    wait_until(lambda: all("run 1 failed" in text_of(site.own / name) for name in NAMES))
+    assert scheduler.stop() == 0
+    assert not (site.path / "victim").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_huge_sparse_file_is_rotated_away(site: Site, name: str) -> None:
+    scheduler = planted(site, name, "truncate -s 1T $1")
+    file = site.own / name
+    wait_until(lambda: len(site.runs()) >= 5)
+    wait_until(lambda: file.stat().st_size < SMALL and "run 5 failed" in text_of(file))
+    assert scheduler.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        "for n in 1 2 3 4 5; do mkdir -p $1.$n; echo x >$1.$n/inside; done",
+        "for n in 1 2 3 4 5; do mkfifo $1.$n; done",
+        "for n in 1 2 3 4 5; do ln -s ../victim $1.$n; done",
+        "for n in 1 2 3 4 5; do truncate -s 1T $1.$n; done",
+    ],
+    ids=["directories", "FIFOs", "links", "sparse files"],
+)
+def test_the_log_is_rotated_whatever_stands_in_the_place_of_its_backups(site: Site, plant: str) -> None:
+    site.shell(
+        f"set -- scheduler/scheduler.log; [ $SCHED_RUN != 1 ] || {{ {plant}; }}; seq 100000 101000 | tr '\\n' '.'; yes x | head -c 500000"
+    )
+    (site.path / "victim").write_text("untouched\n")
+    scheduler = site.start(SCHED_INTERVAL="300ms")
+    site.await_runs(20, deadline=60)
+    assert scheduler.stop() == 0
+    assert (site.own / "scheduler.log").stat().st_size < SMALL
+    backups = [site.own / f"scheduler.log.{number}" for number in range(1, 6)]
+    assert all(path.is_file() and path.stat().st_size < SMALL for path in backups)
+    assert (site.path / "victim").read_text() == "untouched\n"
+
+
+@pytest.mark.parametrize("how", ["a FIFO", "a link to another file", "a directory"])
+def test_what_is_planted_in_the_place_of_the_lock_is_set_aside(site: Site, how: str) -> None:
+    scheduler = planted(site, "lock", PLANTS[how])
+    wait_until(lambda: len(site.runs()) >= 4)
+    wait_until(lambda: (site.own / "lock").is_file() and not (site.own / "lock").is_symlink())
+    assert site.call("run").returncode == 75
+    assert (site.path / "victim").read_text() == "untouched\n"
+    assert scheduler.stop() == 0

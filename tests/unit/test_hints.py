@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import pytest
+
+from sched_runner.run.hints import Place, hint, probe
+
+DROP_INS = Path(__file__).parents[2] / "deploy/systemd/drop-ins"
+BESIDE = Path("/opt/main-scheduler")
+
+
+def sandboxed(path):
+    """As the shipped unit shows it to a script: /opt is read-only, and so is /srv; the script's files are root's."""
+    if path.startswith("/dev"):
+        return Place(path == "/dev/kvm", "/dev", private_devices=True, of_another=True)
+    if path.startswith("/home"):
+        return Place(False, "/home", hidden=True, of_another=True)
+    directory = next(
+        (d for d in ("/opt/main-scheduler/sub", "/opt/main-scheduler", "/srv/out") if f"{path}/".startswith(f"{d}/")),
+        "/",
+    )
+    return Place(path == directory, directory, read_only=True, of_another=True)
+
+
+def with_drop_ins(path):
+    """The same with a drop-in for each place, but without a chown."""
+    seen = sandboxed(path)
+    return seen._replace(read_only=False, hidden=False, private_devices=False)
+
+
+def told(text, look=sandboxed, workdir=BESIDE):
+    return hint(text.split("\n"), BESIDE, workdir, look)
+
+
+@pytest.mark.parametrize(
+    ("text", "drop_in"),
+    [
+        ("OSError: [Errno 30] Read-only file system: 'out.csv'", "write-beside-script"),
+        ("OSError: [Errno 30] Read-only file system: '/opt/main-scheduler/sub/out.csv'", "write-beside-script"),
+        ("/opt/main-scheduler/main.py: line 3: out.csv: Read-only file system", "write-beside-script"),
+        ("touch: cannot touch 'out.csv': Read-only file system", "write-beside-script"),
+        ("Error: EROFS: read-only file system, open 'out.csv'", "write-beside-script"),
+        ("Can't open out: Read-only file system at main.pl line 1.", "write-beside-script"),
+        ("File \"/opt/sendmail.py\", line 3\nOSError: [Errno 30] Read-only file system: 'out'", "write-beside-script"),
+        ("sqlite3.OperationalError: attempt to write a readonly database", "write-beside-script"),
+        ("sqlite3.OperationalError: unable to open database file", "write-beside-script"),
+        ("/home/me/venv/bin/python: Permission denied", "venv-in-home"),
+        ("PermissionError: [Errno 13] Permission denied: '/home/me/data'", "venv-in-home"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/dev/ttyUSB0'", "device"),
+        ("stty: /dev/ttyUSB0: No such file or directory", "device"),
+        ("could not open /dev/kvm: Operation not permitted", "device"),
+        ("postdrop: warning: mail_queue_enter: create file maildrop/1.2: Permission denied", "sendmail"),
+        ('Cannot open main log file "/var/log/exim4/mainlog": Read-only file system: euid=999 egid=999', "sendmail"),
+        (
+            "Failed to move to new namespace: PID namespaces supported, but failed: errno = Operation not permitted",
+            "browser",
+        ),
+    ],
+)
+def test_where_the_sandbox_is_the_cause_the_drop_in_is_named(text, drop_in):
+    assert f"the drop-in {drop_in}.conf relaxes it" in told(text)
+    assert (DROP_INS / f"{drop_in}.conf").is_file()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OSError: [Errno 30] Read-only file system: '/srv/out/x.csv'",
+        "cp: cannot create regular file '/srv/out/x.csv': Read-only file system",
+        "mkdir: cannot create directory ‘/srv/out/2026’: Read-only file system",
+        '  db = sqlite3.connect("/srv/out/x.db")\nsqlite3.OperationalError: attempt to write a readonly database',
+    ],
+)
+def test_another_place_that_is_read_only_gets_a_drop_in_of_its_own(text):
+    assert "a drop-in with ReadWritePaths=/srv/out relaxes it" in told(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("PermissionError: [Errno 13] Permission denied: 'out.csv'", "/opt/main-scheduler"),
+        ("PermissionError: [Errno 13] Permission denied: '/srv/out/x.csv'", "/srv/out"),
+        ("touch: cannot touch '/srv/out/x.csv': Permission denied", "/srv/out"),
+        ("Error: EACCES: permission denied, open '/srv/out/x.csv'", "/srv/out"),
+    ],
+)
+def test_what_a_chown_mends_is_said_to_belong_to_another(text, where):
+    assert told(text, with_drop_ins) == f"{where} belongs to another user than the service's"
+
+
+@pytest.mark.parametrize("look", [sandboxed, with_drop_ins])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ValueError: no such customer",
+        "git@github.com: Permission denied (publickey).",
+        "user@host: Permission denied (publickey,password).",
+        "550 5.7.1 <ann@example.org>: Relaying not permitted",
+        "554 relay not permitted",
+        "urllib.error.HTTPError: HTTP Error 403: Forbidden",
+        "psycopg2.errors.InsufficientPrivilege: permission denied for table customers",
+        "PermissionError: [Errno 1] Operation not permitted",
+        "PermissionError: [Errno 13] Permission denied",
+        "Error: listen EACCES: permission denied 0.0.0.0:80",
+        "sendmail: no recipients",
+        "we use the namespace sandbox: operation not permitted for you",
+        "ls: cannot access '/home/x': No such file or directory",
+        "FileNotFoundError: [Errno 2] No such file or directory: 'missing.csv'",
+        "login: Permission denied: 'admin'",
+        "OSError: [Errno 30] Read-only file system: '/proc/sys/vm/swappiness'",
+        "OSError: [Errno 30] Read-only file system: '/etc'",
+    ],
+)
+def test_where_the_sandbox_is_not_the_cause_nothing_is_named(text, look):
+    assert told(text, look) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OSError: [Errno 30] Read-only file system: 'out.csv'",
+        "sqlite3.OperationalError: unable to open database file",
+        "FileNotFoundError: [Errno 2] No such file or directory: '/dev/ttyUSB0'",
+    ],
+)
+def test_a_drop_in_that_is_in_place_is_not_named_again(text):
+    assert told(text, with_drop_ins) == ""
+
+
+def test_a_path_is_seen_as_it_is_mounted_here(tmp_path):
+    seen = probe(str(tmp_path / "not" / "there"))
+    assert (seen.exists, seen.directory, seen.read_only, seen.hidden, seen.of_another) == (
+        False,
+        str(tmp_path),
+        False,
+        False,
+        False,
+    )
+    assert probe("/proc/self").exists
+    assert not probe("\0").exists
