@@ -7,8 +7,9 @@ usage() {
 Usage: sudo ./deploy/install.sh [--now]
 
 Installs main-scheduler as a systemd service, or upgrades it. Settings in
-/etc/default and an existing /opt/main-scheduler/main.py are never overwritten.
-A scheduler that is up is restarted when its run in progress has ended.
+/etc/default, an existing /opt/main-scheduler/main.py and a logrotate snippet
+that you have edited are never overwritten. A scheduler that is up is
+restarted when its run in progress has ended.
 
   --now         restart at once, and so interrupt a run in progress
   --help        this text
@@ -74,17 +75,53 @@ put_both() { # NAME SUFFIX
         >"$DESTDIR/usr/local/lib/systemd/system/$1.$2"
 }
 
+# All files of a kind in a folder of the checkout, and in the folders below it.
+put_tree() { # FOLDER PATTERN TARGET
+    [ -d "$source/$1" ] || return 0
+    (cd "$source/$1" && find . -type f -name "$2" -exec sh -c '
+        target=$1
+        shift
+        for file in "$@"; do install -D -m 0644 "$file" "$target/$file"; done' sh "$3" {} +)
+}
+
+is_there() { [ -e "$1" ] || [ -L "$1" ]; }  # a link that leads nowhere is something, too
+
 # The new package is complete before the old one goes.
 put_package() {
     new=$DESTDIR$PACKAGE.new
     old=$DESTDIR$PACKAGE.old
     rm -rf "$new" "$old"
-    mkdir -p "$new/sched_runner"
-    install -m 0644 "$source"/sched_runner/*.py "$new/sched_runner/"
+    mkdir -p "$new"
+    put_tree sched_runner '*.py' "$new/sched_runner"
     $PYTHON -I -m compileall -q -s "$new" -p "$PACKAGE" "$new"
     [ ! -e "$DESTDIR$PACKAGE" ] || mv "$DESTDIR$PACKAGE" "$old"
     mv "$new" "$DESTDIR$PACKAGE"
     rm -rf "$old"
+}
+
+# The operator's edits are kept: the file is replaced only as long as it is what was shipped.
+put_logrotate() {
+    file=/etc/logrotate.d/main-scheduler
+    shipped=/usr/local/share/main-scheduler/logrotate
+    if ! is_there "$DESTDIR$file" && [ ! -e "$DESTDIR$shipped" ] ||
+        cmp -s "$DESTDIR$file" "$DESTDIR$shipped" || cmp -s "$DESTDIR$file" "$source/deploy/logrotate/main-scheduler"
+    then
+        put 0644 deploy/logrotate/main-scheduler            $file
+    else
+        say "$file is left as you have edited it; as shipped it is $shipped"
+    fi
+    put 0644 deploy/logrotate/main-scheduler                $shipped
+}
+
+# Only where nobody but us can change what the name means between two looks.
+put_sample() {
+    directory=$DESTDIR/opt/main-scheduler
+    ! is_there "$directory/main.py" || return 0
+    if [ -d "$directory" ] && [ -n "$(find "$directory/" -maxdepth 0 '(' ! -uid "$(id -u)" -o -perm /022 ')')" ]; then
+        say "no sample is put into $directory, for others can write there: put a main.py there yourself"
+        return 0
+    fi
+    put 0755 deploy/main.py                                 /opt/main-scheduler/main.py
 }
 
 put_files() {
@@ -97,9 +134,11 @@ put_files() {
     put 0644 deploy/systemd/main-scheduler.sysusers         /usr/local/lib/sysusers.d/main-scheduler.conf
     put 0644 deploy/systemd/main-scheduler.tmpfiles         /usr/local/lib/tmpfiles.d/main-scheduler.conf
     put 0644 deploy/systemd/main-scheduler.needrestart      /etc/needrestart/conf.d/main-scheduler.conf
-    put 0644 deploy/logrotate/main-scheduler                /etc/logrotate.d/main-scheduler
-    put 0644 README.md                                      /usr/local/share/doc/main-scheduler/README.md
-    put 0644 README.es.md                                   /usr/local/share/doc/main-scheduler/README.es.md
+    put_logrotate
+    for file in README.md README.es.md FAULTS.md SECURITY.md LICENSE; do
+        put 0644 $file                                      /usr/local/share/doc/main-scheduler/$file
+    done
+    put_tree docs '*.md' "$DESTDIR/usr/local/share/doc/main-scheduler/docs"
     for file in "$source"/deploy/pacemaker/*; do
         put 0644 "deploy/pacemaker/${file##*/}"             "/usr/local/share/doc/main-scheduler/pacemaker/${file##*/}"
     done
@@ -107,17 +146,42 @@ put_files() {
         drop_in=${drop_in##*/}
         put 0644 "deploy/systemd/drop-ins/$drop_in"         "/usr/local/share/doc/main-scheduler/drop-ins/$drop_in"
     done
-    [ -e "$DESTDIR/etc/default/main-scheduler" ] ||
+    is_there "$DESTDIR/etc/default/main-scheduler" ||
         put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler
-    [ -e "$DESTDIR/opt/main-scheduler/main.py" ] ||
-        put 0755 deploy/main.py                             /opt/main-scheduler/main.py
+    put_sample
+}
+
+# Of an installation whose account had a home that main.py could write to: programs outside of the sandbox obeyed what
+# lay there. With a prefix usermod does not mind that schedulers are up.
+take_home_away() {
+    home=$(getent passwd main-scheduler | cut -d : -f 6)
+    if [ "$home" != / ]; then
+        if usermod --prefix=/. --home=/ main-scheduler; then
+            say "the account main-scheduler had $home as its home, and has / now"
+        else  # it is not in /etc/passwd
+            say "the home of the account main-scheduler is $home: make it /, for other programs obey what lies there"
+        fi
+    fi
+    if [ -e /var/lib/systemd/linger/main-scheduler ]; then
+        say "the account main-scheduler no longer lingers: what it ran outside of the service is ended"
+        loginctl disable-linger main-scheduler 2>/dev/null || rm -f /var/lib/systemd/linger/main-scheduler
+        loginctl terminate-user main-scheduler 2>/dev/null || true
+        systemctl stop "user@$(id -u main-scheduler).service" 2>/dev/null || true
+    fi
+}
+
+warn_of_link_local_name_server() {
+    ! grep -Eqi '^nameserver[[:space:]]+(169\.254\.|fe[89ab]|fd20:ce:)' /etc/resolv.conf 2>/dev/null ||
+        say "the unit may not reach the name server in /etc/resolv.conf: you need the drop-in link-local.conf"
 }
 
 tell_system() {
     systemd-sysusers /usr/local/lib/sysusers.d/main-scheduler.conf
     systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/main-scheduler.conf
     journalctl --update-catalog
-    chgrp main-scheduler /etc/default/main-scheduler
+    take_home_away
+    # A link is the operator's, and may lead nowhere yet.
+    [ -L /etc/default/main-scheduler ] || chgrp main-scheduler /etc/default/main-scheduler
     systemctl daemon-reload
 }
 
@@ -187,6 +251,7 @@ restart() { # UNIT
 put_files
 [ -z "$DESTDIR" ] || exit 0
 tell_system
+warn_of_link_local_name_server
 failed=
 for unit in $(units_that_are_up); do restart "$unit" || failed="$failed $unit"; done
 [ -z "$failed" ] || refuse "installed, but these were not restarted:$failed (systemctl status says why)"

@@ -2,21 +2,43 @@
 # Prepares what is missing, and runs the scheduler here in the foreground. See --help.
 set -eu
 
-if [ "${1-}" = --help ] || [ $# -gt 1 ]; then
-    echo "usage: $0 [main.py]"
-    echo "Runs main.py (default: the sample, which sends a mail) at once and then every minute, until Ctrl-C."
-    echo "Settings come from the environment: SCHED_INTERVAL=30min $0 main.py"
-    echo "Logs and state go to ./scheduler/."
-    exit 0
-fi
+usage() {
+    cat <<TEXT
+usage: $0 [SCRIPT]
+Runs SCRIPT (default: the sample, which sends a mail) at once and then every minute, until Ctrl-C.
 
-tree=$(cd "$(dirname "$0")/.." && pwd)
+An executable script with a first line #!, or a program, is executed as it is. Any other script is run by Python: by that
+of the virtual environment that is activated, if one is.
+
+Settings come from the environment: SCHED_INTERVAL=30min $0 main.py
+Logs and state go to ./scheduler/.
+TEXT
+}
+
+refuse() { # STATUS TEXT...
+    status=$1
+    shift
+    printf '%s\n' "$0: $1" >&2
+    shift
+    [ $# = 0 ] || printf '    %s\n' "$@" >&2
+    exit "$status"
+}
+
+case ${1-} in
+    --help | -h) usage; exit 0 ;;
+    -*) usage >&2; exit 2 ;;
+esac
+[ $# -le 1 ] || refuse 2 "one script, please; its arguments go into SCHED_ARGS"
+
+tree=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 packages="python3 python3-apscheduler python3-systemd python3-dotenv"
 
 # Prints the first Python that has what the scheduler imports.
 find_python() {
     for python in python3 /usr/bin/python3; do
-        if "$python" -I -c "import sys, apscheduler, systemd.daemon, dotenv; assert sys.version_info >= (3, 11)" 2>/dev/null
+        if "$python" -I -c "
+import sys, apscheduler.schedulers.blocking, systemd.daemon, dotenv
+assert sys.version_info >= (3, 11)" 2>/dev/null
         then
             echo "$python"
             return
@@ -26,32 +48,53 @@ find_python() {
 }
 
 install_packages() {
-    if ! command -v apt-get >/dev/null; then
-        echo "$0: needs Python 3.11 or newer with APScheduler 3.x, systemd-python and python-dotenv" >&2
-        return 1
-    fi
+    command -v apt-get >/dev/null ||
+        refuse 1 "needs Python 3.11 or newer with APScheduler 3.x, systemd-python and python-dotenv"
     if [ "$(id -u)" = 0 ]; then
         sudo=
-    elif command -v sudo >/dev/null && sudo -v; then
+    elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || sudo -v; }; then
         sudo=sudo
     else
-        echo "$0: missing packages, and neither root nor sudo to install them. Have this done:" >&2
-        echo "    apt-get install $packages" >&2
-        return 1
+        refuse 1 "missing packages, and neither root nor sudo to install them. Have this done:" "apt-get install $packages"
     fi
     echo "installing $packages"
     # shellcheck disable=SC2086 # packages and sudo are lists of words
     {
         $sudo apt-get -qq update
-        $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $packages >/dev/null
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+            install --no-install-recommends $packages >/dev/null
     }
 }
 
-find_python >/dev/null || install_packages
-python=$(find_python)
+# An executable with a first line #!, or a program.
+runs_by_itself() {
+    [ -x "$1" ] || return 1
+    case $(head -c 4 -- "$1" | tr -d '\0') in
+        '#!'* | "$(printf '\177ELF')") return 0 ;;
+        *) return 1 ;;
+    esac
+}
 
 SCHED_MAIN=${1:-${SCHED_MAIN:-$tree/deploy/main.py}}
-MAILDIR=${MAILDIR:-$PWD/scheduler/Maildir}
-export SCHED_MAIN MAILDIR
-exec "$python" -I -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); from sched_runner.cli import main; sys.exit(main())' \
-    "$tree" run
+[ -e "$SCHED_MAIN" ] || refuse 1 "there is no script $SCHED_MAIN (this is $PWD)"
+[ -f "$SCHED_MAIN" ] || refuse 1 "$SCHED_MAIN is no script"
+export SCHED_MAIN
+
+environment=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
+if [ -z "${SCHED_PYTHON-}" ] && [ -x "$environment/bin/python" ] && ! runs_by_itself "$SCHED_MAIN"; then
+    export SCHED_PYTHON="$environment/bin/python"
+fi
+# The sample's own. MAILDIR names the mailbox of the person who types this.
+export SAMPLE_MAILDIR="${SAMPLE_MAILDIR:-$PWD/scheduler/Maildir}"
+
+find_python >/dev/null || install_packages
+python=$(find_python) || refuse 1 "needs Python 3.11 or newer"
+# A json.py of yours beside the README is yours: only the package is looked up there.
+exec "$python" -I -c '
+import sys
+tree = sys.argv.pop(1)
+sys.path.insert(0, tree)
+import sched_runner
+sys.path.remove(tree)
+from sched_runner.cli import main
+sys.exit(main())' "$tree" run

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from sched_runner import __version__, words
-from sched_runner.commands import alert, check, history, once, run, status, trigger
-from sched_runner.commands.installation import OperatorError
+from sched_runner.commands import alert, check, history, once, reload, run, status, trigger
+from sched_runner.commands import list as list_
+from sched_runner.commands.owner import OperatorError
 from sched_runner.settings.table import SettingsError
 
 EX_CONFIG = 78  # sysexits.h
@@ -20,10 +21,13 @@ _COMMANDS: dict[str, ModuleType] = {
     "once": once,
     "check": check,
     "status": status,
+    "list": list_,
     "trigger": trigger,
     "history": history,
     "alert": alert,
+    "reload": reload,
 }
+_OF_NO_INSTANCE = (run, reload, list_)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,8 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"main-scheduler {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
-        if module is not run:
+        # What has no help of its own is for systemd, and is not listed.
+        command = commands.add_parser(name, **({"help": module.HELP} if hasattr(module, "HELP") else {}))
+        command.description = getattr(module, "HELP", module.__doc__)
+        if module not in _OF_NO_INSTANCE:
             command.add_argument(
                 "instance", nargs="?", default="", help="main-scheduler@INSTANCE (default: main-scheduler)"
             )

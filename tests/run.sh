@@ -1,26 +1,43 @@
 #!/bin/sh
-# Prepares what is missing, and runs all the tests. See --help.
+# Prepares what is missing, and runs the tests. See --help.
 set -eu
 
-soak=
-case ${1-} in
-    "") ;;
-    --soak) soak=yes ;;
-    *)
-        echo "usage: $0 [--soak]"
-        echo "Linters, type checker, unit, process, booted and cluster tests; --soak: the tests that take long, and only those."
-        [ "$1" = --help ]
-        exit
-        ;;
-esac
+usage() {
+    cat <<TEXT
+usage: $0 [TIER...]
+       $0 --soak
+Prepares what is missing and runs these tiers of the tests, or all of them:
+    lint      linters and type checker
+    unit      no process
+    process   the real command with real children
+    booted    a real systemd in containers, as root
+    cluster   three of them with Pacemaker, as root
+--soak: the tests that take long, and only those.
+TEXT
+}
 
-cd "$(dirname "$0")/.."
+for word in "$@"; do
+    case $word in
+        lint | unit | process | booted | cluster) ;;
+        --soak) [ $# = 1 ] || { usage >&2; exit 2; } ;;
+        --help | -h) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+
+cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)"
 venv=$PWD/.venv
 packages="python3 python3-venv python3-apscheduler python3-systemd python3-dotenv ca-certificates procps shellcheck"
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
-}
+# What surrounds the user stays outside: his own Python and pip, his language, his umask. See also tests/conftest.py.
+umask 022
+for name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p') PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV; do
+    unset "$name"
+done
+export LC_ALL=C.UTF-8 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONSAFEPATH=1 PATH="$PATH:/usr/sbin:/sbin"
+
+can_be_root() { [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || sudo -v; }; }; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 missing_packages() {
     # shellcheck disable=SC2086 # a list of words
@@ -32,39 +49,31 @@ if ! command -v apt-get >/dev/null; then
     exit 1
 fi
 if missing_packages; then
-    if [ "$(id -u)" != 0 ] && ! { command -v sudo >/dev/null && sudo -v; }; then
+    if ! can_be_root; then
         echo "$0: missing packages, and neither root nor sudo to install them. Have this done:" >&2
         echo "    apt-get install $packages" >&2
         exit 1
     fi
+    echo "installing $packages"
     as_root apt-get -q update
     # shellcheck disable=SC2086 # a list of words
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $packages
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends $packages
 fi
 
 # The libraries of PyPI's newest releases; the booted tests have those of the distributions. systemd-python is the
 # distribution's: PyPI has it only as a source.
-[ -x "$venv/bin/pytest" ] || /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
-"$venv/bin/pip" install -q --disable-pip-version-check --upgrade -r tests/requirements.txt "APScheduler<4" python-dotenv
-"$venv/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps .
-rm -rf build ./*.egg-info
-# What is tested is what was installed.
-unset PYTHONPATH PYTHONUNBUFFERED
-
-if [ -n "$soak" ]; then
-    exec "$venv/bin/pytest" -m soak tests/process
+if ! cmp -s tests/requirements.txt "$venv/requirements.txt" || ! "$venv/bin/python" -m pytest --version >/dev/null 2>&1
+then
+    echo "installing the tools of the tests into .venv"
+    /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
+    "$venv/bin/python" -m pip install -q --upgrade -r tests/requirements.txt "APScheduler<4" python-dotenv
+    cp tests/requirements.txt "$venv/requirements.txt"
 fi
+# What is tested is what was installed, and it was built from the project's own files.
+build=$(mktemp -d)
+cp -R pyproject.toml README.md LICENSE sched_runner "$build"
+"$venv/bin/python" -m pip install -q --no-build-isolation --force-reinstall --no-deps "$build"
+rm -r "$build"
 
-"$venv/bin/ruff" check .
-"$venv/bin/ruff" format --check .
-"$venv/bin/mypy"
-shellcheck deploy/*.sh tests/*.sh tests/*/*.sh
-"$venv/bin/pytest" -m "not soak" tests/unit tests/process
-if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-    echo "$0: the booted and the cluster tests need root or sudo, and are left out"
-    [ -z "${CI-}" ]
-    exit
-fi
-as_root tests/booted/prepare.sh
-as_root env ${CI:+CI="$CI"} "$venv/bin/pytest" tests/booted
-as_root env ${CI:+CI="$CI"} "$venv/bin/pytest" tests/cluster
+exec "$venv/bin/python" tests/support/tiers.py "$@"

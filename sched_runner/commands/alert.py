@@ -3,36 +3,121 @@
 import argparse
 import os
 import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sched_runner import clock
-from sched_runner.commands.installation import OperatorError, environ, find
-from sched_runner.record.store import StateError
+from sched_runner import clock, words
+from sched_runner.commands.installation import Installation, environ, find
+from sched_runner.commands.owner import OperatorError
+from sched_runner.record import status, store
+from sched_runner.record.state import State
+from sched_runner.settings.source import Reading
+
+if TYPE_CHECKING:
+    from sched_runner.output.outputs import Output
+    from sched_runner.tell.alerts import Alert
+    from sched_runner.tell.teller import Way
 
 HELP = "tell what is wrong and was not told yet: what main-scheduler-alert.service starts"
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    parser.add_argument("--test", action="store_true", help="tell by every way that is set that this is a test")
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Tell it. Raises OperatorError."""
-    import json
-
-    from sched_runner.output.live import live
-    from sched_runner.output.patient_stream import Patience
-    from sched_runner.record import messages, store
-    from sched_runner.tell import alerts
+    from sched_runner.tell import teller
+    from sched_runner.tell.memory import Memory
 
     installation = find(arguments)
-    settings, fault = installation.settings_and_fault()
-    directory, now = settings.state_dir, clock.wall()
-    try:
-        status = installation.look()
-        last = alerts.failure(store.read_object(directory / store.FAILURE))
-        told = alerts.told(store.read_object(directory / store.TOLD))
-        due = alerts.due(status, last, told, after=settings.alert_after, fault=fault)
-        if due is not None:
-            live(environ(), installation.place.name, Patience()).handle(messages.alert(due.subject))
-            sender = f"{installation.place.name} on {socket.gethostname()}"
-            alerts.deliver(due, sender, settings.alert_mail, settings.alert_command)
-            store.write_atomic(directory / store.TOLD, json.dumps({"what": due.what, "when": now}) + "\n")
-    except (OSError, StateError, alerts.UndeliveredError) as error:
-        raise OperatorError(f"the alert could not be told: {error}") from None
+    reading, faults = installation.source.read_all()
+    ways = _ways(installation, reading)
+    if arguments.test:
+        return _test(installation, ways, faults)
+    memory = Memory(_directory(installation, reading), clock.wall())
+    failed = teller.tell(partial(_look, installation, reading, faults), ways, memory)
+    if failed:
+        raise OperatorError("the alert could not be told: " + "; ".join(map(": ".join, failed.items())))
     return os.EX_OK
+
+
+def _look(installation: Installation, reading: Reading, faults: list[str]) -> tuple["Alert | None", State]:
+    from sched_runner.tell import alerts
+
+    unread = ""
+    try:
+        found = installation.look()
+    except (OSError, store.StateError, OperatorError) as error:
+        found, unread = status.of(installation.place.name, None, State()), str(error)
+    failure = alerts.failure(store.read_object(reading.settings.state_dir / store.FAILURE))
+    return alerts.trouble(found, failure, reading.settings.alert_after, faults, unread), found.state
+
+
+def _directory(installation: Installation, reading: Reading) -> Path:
+    """Where to remember what was told: in the alert unit's own directory, to which main.py cannot write.
+
+    A state directory that was moved may be that of several hosts, of which one shall tell.
+    """
+    own, state_dir = Path("/var/lib", _alert_unit(installation)), reading.settings.state_dir
+    is_moved = state_dir != installation.place.state_dir and state_dir.is_dir()
+    return own if installation.is_service and own.is_dir() and not is_moved else state_dir
+
+
+def _alert_unit(installation: Installation) -> str:
+    return installation.place.name.replace("main-scheduler", "main-scheduler-alert", 1)
+
+
+def _ways(installation: Installation, reading: Reading) -> dict[str, "Way"]:
+    from sched_runner.tell import deliveries, teller
+
+    settings, given = reading.settings, _environment(installation, reading)
+    sender = f"{installation.place.name} on {words.printable(socket.gethostname())}"
+    ways: dict[str, Way] = {"journal": partial(teller.record, _output(installation))}
+    if settings.alert_mail:
+        ways["mail"] = partial(deliveries.by_mail, settings.alert_mail, given, sender)
+    if settings.alert_command:
+        ways["command"] = partial(deliveries.by_command, settings.alert_command, given, sender)
+    return ways
+
+
+def _output(installation: Installation) -> "Output":
+    """The journal, also for a service's alert that somebody calls in a terminal."""
+    from sched_runner.output.live import live
+    from sched_runner.output.patient_stream import Patience
+
+    if not installation.is_service:
+        return live(environ(), installation.place.name, Patience())
+    from sched_runner.output.journal import Journal
+
+    return Journal(installation.place.name, Patience())
+
+
+def _environment(installation: Installation, reading: Reading) -> Mapping[str, str]:
+    """What the settings file says, over what systemd gives to the alert unit."""
+    if not installation.is_service:
+        return reading.environ
+    unit = environ() if "INVOCATION_ID" in environ() else {}
+    # Programs obey what lies in a home (~/.curlrc): by hand as in the unit it is one that main.py cannot write to.
+    return {**unit, **reading.environ, "HOME": unit.get("HOME", "/")}
+
+
+def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[str]) -> int:
+    """Say of each way whether it works, and what is missing."""
+    from sched_runner.tell.alerts import Alert
+    from sched_runner.tell.deliveries import is_enabled
+    from sched_runner.tell.teller import attempt
+
+    test = Alert("test", "this is a test of the alerts, nothing is wrong")
+    results = {name: attempt(way, test) for name, way in ways.items()}
+    missing = [f"the settings are faulty: {words.printable(fault)}" for fault in faults]
+    if len(ways) == 1:
+        missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")
+    units = [f"{_alert_unit(installation)}.{kind}" for kind in ("path", "timer")] if installation.is_service else []
+    if off := [unit for unit in units if not is_enabled(unit, environ())]:
+        missing.append(f"not enabled: {' '.join(off)}; try systemctl enable --now {' '.join(off)}")
+    print(*(f"{name}: {fault or 'told'}" for name, fault in results.items()), *missing, sep="\n")
+    return 1 if any(results.values()) or missing else os.EX_OK

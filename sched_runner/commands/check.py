@@ -1,62 +1,82 @@
 """``main-scheduler check``: every setting, where it came from, the next due times, and every fault."""
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import asdict
 
-from sched_runner import clock, words
-from sched_runner.commands.installation import find
-from sched_runner.record.status import Status
-from sched_runner.record.store import StateError
-from sched_runner.schedule import cadence
-from sched_runner.settings import table
-from sched_runner.settings.table import Settings
+from sched_runner import words
+from sched_runner.commands import report, run
+from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
+from sched_runner.commands.owner import OperatorError
+from sched_runner.commands.report import Report
 
 HELP = "every setting, where it came from, the next five due times; every fault (exit status 78)"
-_DUE_TIMES = 5
+_EX_CONFIG = 78  # sysexits.h
+_UNKNOWN = 4
+_LONGEST_NOTE = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options, which are for ``inspection`` alone."""
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    run.add_arguments(parser, hidden=True)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print them. Raises SettingsError."""
+    """Print them. Raises OperatorError."""
+    if arguments.inside:
+        print(json.dumps(asdict(_from_inside(arguments))))
+        return 0
+    origins: dict[str, str] = {}
+    place = place_of(arguments)
+    if place is not None and os.getuid() == 0 and os.path.isdir("/run/systemd/system"):
+        from sched_runner.commands import inspection
+
+        found, origins = inspection.inspect(place, known(place))
+        return _tell(found, origins, "the environment of the service")
     installation = find(arguments)
-    settings, environ, warnings = installation.source.read()
-    first = clock.wall()
-    with suppress(OSError, StateError):  # a start would go on without it
-        first = next_due(settings, installation.look())
-    for warning in warnings:
-        print(f"warning: {warning}")
-    print(text(settings, environ, str(installation.place.env_file or "the environment"), first))
-    return 0
+    is_seen_by_another = installation.is_another_users()
+    env_file = installation.place.env_file
+    if is_seen_by_another and env_file and env_file.exists() and not os.access(env_file, os.R_OK):
+        raise OperatorError(who_may(env_file), _UNKNOWN)
+    found = report.of(installation.source, installation.look, has_its_eyes=not is_seen_by_another)
+    exit_status = _tell(found, origins, str(env_file or "the environment"))
+    if is_seen_by_another:
+        print("only root sees the rest, with the service's user, environment and sandbox: sudo main-scheduler check")
+    return exit_status or (_UNKNOWN if is_seen_by_another else 0)
 
 
-def text(settings: Settings, environ: Mapping[str, str], given: str, first: float) -> str:
-    """For a person; ``given`` says where the settings come from, ``first`` is the next due time since the epoch."""
-    return "\n".join(_lines(settings, environ, given, first))
+def _from_inside(arguments: argparse.Namespace) -> Report:
+    place, source = run.source_of(arguments, environ())
+    here = Installation(place, source, is_service=True)
+    return report.of(source, here.look, has_its_eyes=True)
 
 
-def _lines(settings: Settings, environ: Mapping[str, str], given: str, first: float) -> Iterator[str]:
-    for name, value in table.shown(settings).items():
-        yield f"{name:19} {value or 'none':40} from {given if environ.get(name) else 'the default'}"
-    if not os.path.exists(settings.main):  # Path.exists() raises where one may not look
-        yield f"\n{settings.main} is not there (yet): a run would end as not started"
-    yield "\nnext due times:"
-    due = datetime.fromtimestamp(first, UTC)
-    kept = cadence.of(settings, due)
-    for _ in range(_DUE_TIMES):
-        yield f"  {words.zoned_time(due.timestamp())}"
-        due = kept.after(due)
+def _tell(found: Report, origins: Mapping[str, str], given: str) -> int:
+    print(text(found, origins, given), flush=True)
+    if not found.faults:
+        return 0
+    lines = [f"{words.count(len(found.faults), 'fault')}:", *found.faults]
+    print("\n  ".join(map(words.printable, lines)), file=sys.stderr)
+    return _EX_CONFIG
 
 
-def next_due(settings: Settings, status: Status) -> float:
-    """When the next run will be with these settings reloaded; if no scheduler runs, when it would be if one started.
+def text(found: Report, origins: Mapping[str, str], given: str) -> str:
+    """For a person; ``origins`` says where the values come from that are not from ``given`` or the default."""
+    return "\n".join(_lines(found, origins, given))
 
-    In seconds since the epoch.
-    """
-    stored = status.state
-    if status.pid is not None and stored.next_due is not None:
-        due = stored.next_due - (stored.gap or settings.interval) + settings.interval
-    else:
-        due = cadence.first_due(stored, settings, status.now, status.boottime, supervised=False)
-    return max(status.now, due)
+
+def _lines(found: Report, origins: Mapping[str, str], given: str) -> Iterator[str]:
+    for warning in found.warnings:
+        yield f"warning: {words.printable(warning)}"
+    for name, value in found.values.items():
+        origin = origins.get(name, given) if name in found.given else "the default"
+        yield f"{name:19} {words.printable(value) or 'none':40} from {origin}"
+    for note in found.notes:
+        yield f"\n{words.printable(note, _LONGEST_NOTE)}"
+    if found.due:
+        yield "\nnext due times:"
+        yield from (f"  {words.zoned_time(due)}" for due in found.due)

@@ -7,13 +7,17 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sched_runner import clock
-from sched_runner.commands.installation import OperatorError, environ, find
+from sched_runner import clock, words
+from sched_runner.commands.installation import environ, find
+from sched_runner.commands.owner import OperatorError
 from sched_runner.output.live import is_coloured
-from sched_runner.record import history, messages, run_record, store
+from sched_runner.record import history, messages, run_record
 from sched_runner.record.run_record import Run
 from sched_runner.record.store import StateError
 
+_LAST_ONES = (
+    "these are the last runs; root and members of the group systemd-journal can read of all that the journal has"
+)
 HELP = "the runs that have ended, from the journal"
 
 
@@ -33,13 +37,18 @@ def main(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise OperatorError(str(error), 2) from None
     reader = journal.open_reader()  # as root may, before root becomes the owner of the service
+    has_all = journal.is_readable()
     installation = find(arguments)
     kept: list[Run] = []
     try:
-        kept = store.load(installation.settings().state_dir).runs
-    except (OSError, StateError) as error:
-        print(f"main-scheduler: only the journal is used: {error}", file=sys.stderr)
+        kept = installation.look().state.runs
+    except (OSError, StateError, OperatorError) as error:
+        if isinstance(error, OperatorError) and not (installation.is_service and has_all):
+            raise  # or it would seem that there are no runs
+        print(f"main-scheduler: only the journal is used: {words.printable(error)}", file=sys.stderr)
     told: Iterable[Mapping[str, Any]] = ()
+    if installation.is_service and not has_all:
+        print(f"main-scheduler: {_LAST_ONES}", file=sys.stderr)
     if installation.is_service and reader is not None:
         told = journal.read_records(reader, f"{installation.place.name}.service", messages.RUN_ENDINGS, since)
     runs = history.runs(told, kept, since, failed=arguments.failed)

@@ -1,32 +1,36 @@
 """The scheduler that a command speaks of: where it is, whose it is, what is known of it."""
 
 import argparse
+import difflib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
+from sched_runner import words
+from sched_runner.commands import units
+from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
+from sched_runner.commands.units import MINIMAL, Unit
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of
-from sched_runner.settings import places
+from sched_runner.settings import environment_file, places
 from sched_runner.settings.places import Place
 from sched_runner.settings.source import Source
-from sched_runner.settings.table import Settings, SettingsError
+from sched_runner.settings.table import Settings
 
 _ACCOUNT = "main-scheduler"
-# What systemd gives a service (systemd.exec(5), Environment Variables in Spawned Processes).
-MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-
-
-class OperatorError(Exception):
-    """Something that the operator can mend; becomes one message and an exit status."""
-
-    def __init__(self, message: str, exit_status: int = 1) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
+_UNKNOWN = 4  # as main-scheduler status has it
+# What root's environment gives to a command that becomes another user: nothing of root's own.
+_HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
+PROPERTIES = (
+    *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
+    *("User", "UMask", "Environment", "EnvironmentFiles", "WorkingDirectory", "NeedDaemonReload"),
+)
 
 
 def environ() -> Mapping[str, str]:
@@ -36,11 +40,15 @@ def environ() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Installation:
-    """The installed service, one of its instances, or a scheduler that was started by hand."""
+    """The installed service, one of its instances, or a scheduler that was started by hand.
+
+    ``unit`` is what systemd knows of it; empty if it knows nothing.
+    """
 
     place: Place
     source: Source
     is_service: bool
+    unit: Unit = field(default_factory=dict)
 
     def settings(self) -> Settings:
         """Its settings, with defaults for the faulty ones: what is running can be seen all the same."""
@@ -48,69 +56,137 @@ class Installation:
 
     def settings_and_fault(self) -> tuple[Settings, str]:
         """The same, and what is wrong with them."""
-        try:
-            return self.source.read().settings, ""
-        except SettingsError as error:
-            return error.settings, "\n".join(error.faults)
+        return self._settings_and_fault
+
+    @cached_property
+    def _settings_and_fault(self) -> tuple[Settings, str]:
+        reading, faults = self.source.read_all()
+        return reading.settings, "\n".join(faults)
+
+    def is_another_users(self) -> bool:
+        """Whether this process is not the user whom the scheduler is, and sees other things than it does."""
+        return self.is_service and os.getuid() != owner_of(self.place, self.unit)[0]
 
     def look(self) -> Status:
-        """What its state directory says. Raises OSError, StateError."""
+        """What its state directory says. Raises OSError, StateError, and OperatorError for who may not look."""
         directory = self.settings().state_dir
-        state = store.load(directory)
-        pid: int | None = None
-        with suppress(FileNotFoundError):
-            lock = LockFile(directory, writable=False)
-            pid = lock.holder(LockFile.SCHEDULER)
-            if pid and not state.is_of_this_host():
-                pid = 0  # the number that it has on its own host
-            if lock.holder(LockFile.RUN) is None:
-                state.running = None  # of a scheduler that was killed
+        pid = of_unit = units.main_pid(self.unit)
+        try:
+            state = store.load(directory)
+            with suppress(FileNotFoundError):
+                lock = LockFile(directory, writable=False)
+                holder = lock.holder(LockFile.SCHEDULER)
+                pid = holder if holder is not None else pid
+                if pid and pid != of_unit and not state.is_of_this_host():
+                    pid = 0  # the number that it has on its own host
+                if lock.holder(LockFile.RUN) is None:
+                    state.running = None  # of a scheduler that was killed
+        except PermissionError:
+            raise OperatorError(who_may(directory), _UNKNOWN) from None
         return of(self.place.name, pid, state)
+
+    def look_around(self) -> Status:
+        """The same, with what is wrong beside the runs: faulty settings, or why systemd does not have it up."""
+        status, file = self.look(), self.place.env_file
+        if not self.is_service:  # whose settings are those of another shell
+            return status
+        fault = self.settings_and_fault()[1]
+        if fault and self.is_another_users() and file and file.exists() and not os.access(file, os.R_OK):
+            fault = ""  # whether it is one, this user cannot know
+        down = units.why_down(self.unit) if status.pid is None else ""
+        troubles = [down, f"the settings are faulty: {'; '.join(fault.splitlines())}" if fault else ""]
+        return replace(status, trouble=words.printable("; ".join(filter(None, troubles))))
+
+
+def who_may(path: Path) -> str:
+    """Whom to ask about a file or directory that this user may not read."""
+    import grp
+
+    group = _ACCOUNT
+    with suppress(OSError, KeyError):
+        group = grp.getgrgid(path.stat().st_gid).gr_name
+    return f"only root and members of the group {group} may look at {path}: try with sudo"
 
 
 def find(arguments: argparse.Namespace) -> Installation:
     """What the arguments name. Root becomes its owner, and acts as that from here on. Raises OperatorError."""
+    place = place_of(arguments)
+    if place is None:
+        return _find_here(asked=arguments.here)
+    unit = known(place)
+    given = environ_of(place, unit)
+    become(owner_of(place, unit))
+    return installed(place, unit, given)
+
+
+def place_of(arguments: argparse.Namespace) -> Place | None:
+    """Where the service or the instance that they name has its things; None for a scheduler here. OperatorError."""
     if arguments.instance and arguments.here:
         raise OperatorError("give an instance or --here, not both", 2)
-    # systemd escapes others, and takes a colon for two directories.
-    if not re.fullmatch(r"(\w[\w.-]*)?", arguments.instance, re.ASCII):
+    if arguments.instance and not places.INSTANCE.fullmatch(arguments.instance):
         raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
     if arguments.here or not (arguments.instance or places.is_installed()):
-        return _find_here(asked=arguments.here)
-    return _find_installed(arguments.instance)
+        return None
+    return places.installed(arguments.instance)
 
 
-def _find_installed(instance: str) -> Installation:
-    place = places.installed(instance)
-    with suppress(FileNotFoundError):
-        become(_owner_of_service(place.state_dir))
-    # What the unit gives, as far as a shell can.
-    given = {
+def known(place: Place) -> Unit:
+    """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
+    name = f"{place.name}.service"
+    unit = units.show([name], *PROPERTIES).get(name, {})
+    paths = (place.env_file or place.main, place.state_dir, place.main.parent)
+    is_wanted = unit.get("ActiveState", "inactive") != "inactive" or units.is_enabled(unit)
+    if is_wanted or any(map(os.path.lexists, paths)):
+        return unit
+    instance = place.name.partition("@")[2]
+    near = difflib.get_close_matches(instance, places.instances(), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise OperatorError(
+        f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}", _UNKNOWN
+    )
+
+
+def environ_of(place: Place, unit: Unit) -> dict[str, str]:
+    """The environment that systemd gives the service, as far as this user may read the environment files."""
+    found = MINIMAL | {
         "STATE_DIRECTORY": str(place.state_dir),
         "LOGS_DIRECTORY": str(place.log_dir),
         "HOME": str(place.state_dir),
     }
-    source = Source({}, place.env_file, place, defaults=MINIMAL | given)
-    return Installation(place, source, is_service=True)
+    with suppress(ValueError):
+        found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
+    lines = (line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines())
+    for path, _ in units.environment_files(list(lines)):
+        found |= environment_file.read(path).values
+    return found
 
 
-def _owner_of_service(state_dir: Path) -> tuple[int, int]:
-    """User and group: systemd has given them the state directory; before the first start, what install.sh has made."""
+def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installation:
+    """The installed service with the environment that systemd gives it."""
+    if (workdir := unit.get("WorkingDirectory", "")).startswith("/") and workdir != "/":
+        place = replace(place, workdir=Path(workdir))
+    return Installation(place, Source(given, place.env_file, place), is_service=True, unit=unit)
+
+
+def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
+    """User and group: systemd has given them the state directory; before the first start, whom the unit names."""
     with suppress(FileNotFoundError):
-        found = state_dir.lstat()
-        return found.st_uid, found.st_gid
+        found = place.state_dir.lstat()
+        if found.st_uid != 0:  # else systemd has not given it to the service yet
+            return found.st_uid, found.st_gid
     import pwd
 
-    with suppress(KeyError):
-        user = pwd.getpwnam(_ACCOUNT)
-        return user.pw_uid, user.pw_gid
-    raise FileNotFoundError(state_dir)
+    name = unit.get("User") or _ACCOUNT
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise OperatorError(f"there is no user {name}, as whom {place.name} runs") from None
+    return user.pw_uid, user.pw_gid
 
 
 def _find_here(*, asked: bool) -> Installation:
     place, env = places.here(Path.cwd()), dict(os.environ)
-    source = Source(env, None, place)
-    settings = Installation(place, source, is_service=False).settings()
+    settings = Installation(place, Source(env, None, place), is_service=False).settings()
     paths = (Path.cwd(), settings.state_dir, settings.main)
     owners = {path: path.lstat() for path in paths if os.path.lexists(path)}
     first = owners[Path.cwd()]
@@ -120,28 +196,9 @@ def _find_here(*, asked: bool) -> Installation:
             raise OperatorError(f"no service is installed, and {path} is not yours; give --here if you mean it")
         if os.getuid() == 0 and found.st_uid != first.st_uid:
             raise OperatorError(f"{path} and {Path.cwd()} belong to different users: root runs neither")
-    changed = become((first.st_uid, first.st_gid))
-    return Installation(place, Source(env | changed, None, place), is_service=False)
-
-
-def become(owner: tuple[int, int]) -> dict[str, str]:
-    """Root becomes this user and group for good. Gives what changes in the environment. Raises OperatorError."""
-    uid, gid = owner
-    if os.getuid() != 0 or uid == 0:
-        return {}
-    import pwd
-
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        name, home, gids = str(uid), "/", [gid]
-    else:
-        name, home, gid = user.pw_name, user.pw_dir, user.pw_gid
-        gids = os.getgrouplist(name, gid)
-    try:
-        os.setgroups(gids)
-        os.setgid(gid)
-        os.setuid(uid)
-    except OSError as error:
-        raise OperatorError(f"cannot become the user {name}: {error.strerror}") from None
-    return {"USER": name, "LOGNAME": name, "HOME": home}
+    if os.getuid() == first.st_uid == 0:
+        for path in paths:
+            check_that_root_alone_can_change(path)
+    if changed := become((first.st_uid, first.st_gid)):
+        env = MINIMAL | {name: value for name, value in env.items() if _HANDED_ON.fullmatch(name)} | changed
+    return Installation(place, Source(env, None, place), is_service=False)

@@ -1,38 +1,65 @@
-"""``main-scheduler once``: one run now, in this terminal."""
+"""``main-scheduler once``: one run now, followed in this terminal."""
 
 import argparse
 import os
 import signal
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from sched_runner.commands.installation import OperatorError, environ, find
+from sched_runner.commands.installation import Installation, environ, find
+from sched_runner.commands.owner import OperatorError
+from sched_runner.record.lock import LockFile
+from sched_runner.record.state import State
+from sched_runner.record.store import StateError, Store, open_lock
 from sched_runner.schedule.signals import Signals
 
 HELP = "one run now, in this terminal; exits as main.py does (124 timed out, 127 not started)"
 _EX_TEMPFAIL = 75  # sysexits.h
 _EXIT_INTERRUPTED = 128 + signal.SIGINT
 _LAST_PING_LASTS = 5.0
+_WHAT_COUNTS = ("outcomes", "runs", "failures_in_a_row", "last_success", "last_failure", "fresh_boottime")
+
+T = TypeVar("T")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Make the run. Raises SettingsError, OperatorError."""
+    """Make the run, or have the scheduler of a service that is up make it. Raises SettingsError, OperatorError."""
+    try:
+        return _once(find(arguments))
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+
+
+def _once(installation: Installation) -> int:
+    if not installation.is_service:
+        return _make(installation)
+    from sched_runner.commands import following
+
+    try:
+        status = installation.look()
+        if status.pid is not None:
+            return following.follow(installation, status)
+    except (OSError, StateError) as error:
+        raise OperatorError(f"{installation.place.name}: unknown: {error}") from None
+    different = "without the service's sandbox, credentials and limits"
+    counts = "it counts neither as the service's success nor as its failure"
+    print(f"{installation.place.name} is not running: this run is made here, {different}; {counts}", file=sys.stderr)
+    os.umask(int(installation.unit.get("UMask") or "0077", 8))
+    return _make(installation)
+
+
+def _make(installation: Installation) -> int:
     signals = Signals()
     from sched_runner.output.live import live
     from sched_runner.output.outputs import Outputs
-    from sched_runner.record.store import Store, open_lock
     from sched_runner.run.runs import Runs
     from sched_runner.run.sweeper import become_subreaper
     from sched_runner.tell.monitoring import Monitoring
 
-    installation = find(arguments)
     name, reading = installation.place.name, installation.source.read()
     directory = reading.settings.state_dir
-    try:
-        if installation.is_service and not directory.exists():
-            raise OperatorError(f"{directory} is not there: start the service once, it makes it")
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = open_lock(directory)
-    except OSError as error:
-        raise OperatorError(f"cannot use {directory}: {error}; try with sudo") from None
+    lock = _lock(installation, directory)
     stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     terminal = {name: value for name, value in environ().items() if name != "JOURNAL_STREAM"}
     outputs = Outputs(reading.settings.log_dir, lambda patience: live(terminal, name, patience))
@@ -46,9 +73,53 @@ def main(arguments: argparse.Namespace) -> int:
         return _EXIT_INTERRUPTED
     outputs.attach()
     become_subreaper()
-    monitoring = Monitoring(name)
-    runs = Runs(Store(directory, lock), lock, outputs, monitoring, stop)
+    monitoring: Any = _Silence() if installation.is_service else Monitoring(name)
+    store = _Trial(directory, lock) if installation.is_service else Store(directory, lock)
+    runs = Runs(store, lock, outputs, monitoring, stop)
     run = runs.make_run(reading.settings, reading.environ)
     monitoring.close(_LAST_PING_LASTS)
     outputs.tell()
     return _EX_TEMPFAIL if run is None else run.command_exit_status()
+
+
+def _lock(installation: Installation, directory: Any) -> LockFile:
+    try:
+        if installation.is_service and not directory.exists():
+            raise OperatorError(f"{directory} is not there: start the service once, it makes it")
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        return open_lock(directory)
+    except OSError as error:
+        raise OperatorError(f"cannot use {directory}: {error.strerror}; try with sudo") from None
+
+
+class _Trial(Store):
+    """The store of a service that is down: a run in its place has a number, and counts for nothing."""
+
+    def update(self, change: Callable[[State], T], *, durable: bool = True) -> T:
+        """As Store has it, but that the end of the run leaves what counts as it was."""
+
+        def uncounted(state: State) -> T:
+            before = state.copy()
+            result = change(state)
+            if before.running is not None and state.running is None:
+                for name in _WHAT_COUNTS:
+                    setattr(state, name, getattr(before, name))
+            return result
+
+        return super().update(uncounted, durable=durable)
+
+    def write(self, name: str, text: str) -> None:
+        """Neither last_success.txt nor last_failure.json."""
+
+
+class _Silence:
+    """In the place of Monitoring: nobody is told."""
+
+    def begun(self, *_: object) -> None:
+        """Nothing."""
+
+    def ended(self, *_: object) -> None:
+        """Nothing."""
+
+    def close(self, seconds: float) -> None:
+        """Nothing."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sched_runner.commands.installation import MINIMAL, OperatorError
+from sched_runner.commands.owner import OperatorError
+from sched_runner.commands.units import MINIMAL
 from sched_runner.schedule.signals import Signals
 from sched_runner.settings import places
 from sched_runner.settings.places import Place
@@ -17,10 +18,11 @@ HELP = "the scheduler, in the foreground: what the unit starts"
 _EX_TEMPFAIL = 75  # sysexits.h
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
     """Its own options."""
-    parser.add_argument("--env-file", type=Path, metavar="FILE", help="fills in what the environment lacks")
-    parser.add_argument("--main", type=Path, metavar="FILE", help="the script if SCHED_MAIN names none")
+    texts = ("fills in what the environment lacks", "the script if SCHED_MAIN names none")
+    for name, text in zip(("--env-file", "--main"), texts, strict=True):
+        parser.add_argument(name, type=Path, metavar="FILE", help=argparse.SUPPRESS if hidden else text)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -35,11 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
 
     environ = dict(os.environ)
-    place = _place(environ, arguments.main)
-    # What systemd would give is not known while the file hides it: for when the file no longer has it.
-    defaults = {**MINIMAL, "HOME": str(place.state_dir)} if "NOTIFY_SOCKET" in environ else {}
-    known = {name: value for name, value in defaults.items() if name in environ}
-    source = Source(environ, arguments.env_file, place, defaults=known)
+    place, source = source_of(arguments, environ)
     reading = source.read()
     outputs = Outputs(reading.settings.log_dir, lambda patience: live(environ, place.name, patience))
     try:
@@ -51,7 +49,18 @@ def main(arguments: argparse.Namespace) -> int:
     except Exception:
         logging.getLogger(__name__).exception("the scheduler ends on a fault of its own")
         return 1
+    finally:
+        signals.ignore()
     return 0
+
+
+def source_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Place, Source]:
+    """Where a scheduler with these arguments and this environment has its things, and its settings."""
+    place = _place(environ, arguments.main)
+    # What systemd would give is not known while the file hides it: for when the file no longer has it.
+    defaults = {**MINIMAL, "HOME": str(place.state_dir)} if "NOTIFY_SOCKET" in environ else {}
+    known = {name: value for name, value in defaults.items() if name in environ}
+    return place, Source(environ, arguments.env_file, place, defaults=known)
 
 
 def _place(environ: Mapping[str, str], main_file: Path | None) -> Place:

@@ -4,7 +4,9 @@ import argparse
 import json
 import sys
 
+from sched_runner import words
 from sched_runner.commands.installation import environ, find
+from sched_runner.commands.owner import OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record.status import Health
 from sched_runner.record.store import StateError
@@ -22,11 +24,12 @@ def main(arguments: argparse.Namespace) -> int:
     installation = find(arguments)
     name = installation.place.name
     try:
-        status = installation.look()
-    except (OSError, StateError) as error:
-        print(f"{name}: unknown: {error}", file=sys.stderr)
+        status = installation.look_around()
+    except (OSError, StateError, OperatorError) as error:
+        fault = words.printable(error)
+        print(f"{name}: unknown: {fault}", file=sys.stderr)
         if arguments.json:
-            print(json.dumps({"name": name, "health": "unknown", "fault": str(error)}, indent=1))
+            print(json.dumps({"name": name, "health": "unknown", "fault": fault}, indent=1))
         return Health.UNKNOWN
     print(json.dumps(status.as_json(), indent=1) if arguments.json else status.text(coloured=is_coloured(environ())))
     return status.health()

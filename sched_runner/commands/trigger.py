@@ -3,13 +3,14 @@
 import argparse
 import os
 
-from sched_runner.commands.installation import OperatorError, find
+from sched_runner.commands.installation import find
+from sched_runner.commands.owner import OperatorError
+from sched_runner.record.status import Health, Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER
 
 HELP = "ask the running scheduler to run now"
-_NOT_RUNNING = 3
-_EX_TEMPFAIL = 75  # sysexits.h
+EX_TEMPFAIL = 75  # sysexits.h
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -19,16 +20,24 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         status = installation.look()
     except (OSError, StateError) as error:
-        raise OperatorError(f"{name}: unknown: {error}") from None
+        raise OperatorError(f"{name}: unknown: {error}", Health.UNKNOWN) from None
     if status.pid is None:
-        raise OperatorError(f"{name} is not running", _NOT_RUNNING)
-    if status.pid == 0:
-        raise OperatorError(f"{name} is running {status.where()}")
+        raise OperatorError(f"{name} is not running", Health.NOT_RUNNING)
+    ask(status)
+    print(f"asked process {status.pid} to run now")
+    return 0
+
+
+def ask(status: Status) -> None:
+    """Ask the scheduler that is up. Raises OperatorError."""
+    if status.pid is None or status.pid == 0:
+        raise OperatorError(f"{status.name} is running {status.where()}")
     if status.state.running:
-        raise OperatorError(f"run {status.state.running.number} of {name} is going: asked for none", _EX_TEMPFAIL)
+        number = status.state.running.number
+        raise OperatorError(f"run {number} of {status.name} is going: asked for none", EX_TEMPFAIL)
     try:
         os.kill(status.pid, TRIGGER)
     except PermissionError:
         raise OperatorError(f"not allowed to signal process {status.pid}; try with sudo") from None
-    print(f"asked process {status.pid} to run now")
-    return 0
+    except ProcessLookupError:
+        raise OperatorError(f"{status.name} is not running", Health.NOT_RUNNING) from None

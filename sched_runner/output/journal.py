@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from systemd import journal
@@ -86,6 +87,12 @@ def open_reader() -> journal.Reader | None:
         return journal.Reader()
     except OSError:
         return None
+
+
+def is_readable() -> bool:
+    """Whether this user may read what services have written: the system's journal, if there is one."""
+    files = [*Path("/var/log/journal").glob("*/system.journal"), *Path("/run/log/journal").glob("*/system.journal")]
+    return any(os.access(file, os.R_OK) for file in files) or not files
 
 
 def read_records(

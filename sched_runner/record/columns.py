@@ -1,6 +1,5 @@
 """How records are read back from files and the journal, where anybody may have put anything: strictly."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
 from typing import Any, TypeVar
@@ -52,7 +51,7 @@ def length(value: Any) -> float:
 
 def _number(value: Any, least: float, most: float) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not least <= value <= most:
+    if not is_number or not least <= value <= most:  # not for NaN either, nor for what no float can hold
         raise ValueError("not a number in its range")
     return float(value)
 

@@ -37,7 +37,6 @@ class Run:
     """
 
     number: int = column(columns.integer, 0, journal="RUN", restore=int)
-    attempt: int = column(columns.integer, 1, journal="ATTEMPT", restore=int)
     outcome: Outcome | None = column(
         columns.optional(Outcome), None, journal="OUTCOME", write=lambda o: o.value, restore=str
     )
@@ -73,6 +72,7 @@ class Run:
         metric_unit=1024,
     )
     reason: str = column(columns.text, "", journal="REASON", write=lambda reason: reason or None, restore=str)
+    attempt: int = column(columns.integer, 1, journal="ATTEMPT", restore=int)
 
     def going_for(self, now: float, boottime: float | None) -> float:
         """For how many seconds it has been going; by the boot clock if that is the same, for nobody can set it."""
@@ -94,7 +94,7 @@ class Run:
 
 def begin(number: int, attempt: int = 1) -> Run:
     """The record of a run that begins now, as the first attempt or a later one."""
-    return Run(number, attempt, started=clock.wall(), started_boottime=clock.boottime())
+    return Run(number, attempt=attempt, started=clock.wall(), started_boottime=clock.boottime())
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -129,13 +129,15 @@ def _written(metadata: Mapping[str, Any], value: Any) -> object:
 
 def from_journal(record: Mapping[str, Any]) -> Run:
     """The run of which a record of the journal tells. Raises ValueError."""
+    if record.get("RUN") is None or record.get("STARTED") is None:
+        raise ValueError("not the record of a run")
     values = {}
     for f in fields(Run):
         text = record.get(f.metadata.get("journal", ""))
         if text is not None:
-            if not isinstance(text, str):
+            if not isinstance(text, str | int):  # python-systemd makes a number of EXIT_STATUS
                 raise ValueError(f"{f.name}: not one text")
-            values[f.name] = f.metadata["restore"](text)
+            values[f.name] = f.metadata["restore"](str(text))
     return ended_from_json(values)
 
 

@@ -139,7 +139,7 @@ class State:
         """A due run was not made."""
         self.skipped += 1
 
-    def begin_run(self, due: Due | None, plan: Plan | None) -> Run:
+    def begin_run(self, due: Due | None = None, plan: Plan | None = None) -> Run:
         """A run begins, by the schedule if there is one; gives its record."""
         self.end_lost_run()  # who has the lock of the run has no rival: that scheduler was killed
         self.number += 1

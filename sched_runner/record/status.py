@@ -32,6 +32,7 @@ class Status:
     """What is known of a scheduler; ``pid`` is None if none is running, 0 if it cannot be seen.
 
     ``now`` is in seconds since the epoch, ``boottime`` in seconds of the boot clock of the boot ``boot_id``.
+    ``trouble`` says what is wrong beside the runs.
     """
 
     name: str
@@ -40,9 +41,13 @@ class Status:
     now: float
     boottime: float
     boot_id: str
+    trouble: str = ""
 
     def fault(self) -> str:
         """What is wrong, in words; empty if all is well."""
+        return "; ".join(filter(None, [self._fault_of_runs(), self.trouble]))
+
+    def _fault_of_runs(self) -> str:
         state = self.state
         if state.failures_in_a_row:
             outcomes = (run.outcome for run in reversed(state.runs) if run.outcome is not Outcome.INTERRUPTED)

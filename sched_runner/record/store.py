@@ -37,14 +37,18 @@ class StateError(Exception):
 
 def read_text(path: Path) -> str:
     """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if it is something else."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    with open(os.open(path, flags), "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=_open_cautiously) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path} is not a regular file")
         data = file.read(_LARGEST + 1) or b""
     if len(data) > _LARGEST:
         raise ValueError(f"{path} is larger than 1 MiB")
     return data.decode()
+
+
+def _open_cautiously(path: str, flags: int) -> int:
+    # For open(), which closes the descriptor again if it is that of a directory.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,5 @@
 """The command line and the environment of main.py, and everything that keeps it from being executed."""
 
-import errno
 import os
 import shutil
 import sys
@@ -38,9 +37,7 @@ def environment(inherited: Mapping[str, str], settings: Settings, run: Run) -> d
 def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """The command line of main.py. Raises OSError, naming script or interpreter, if it cannot be executed."""
     main = settings.main
-    if main.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(main))
-    with open(os.open(main, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+    with open(main, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
         begin = file.read(_FIRST_LINE) or b""
     path = environ.get("PATH", os.defpath)
     if settings.python:

@@ -237,7 +237,9 @@ class Execution:
             self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
 
     def _close(self) -> None:
-        for descriptor in (self._pidfd, self._fault):
+        """Close what is open; if ``wait`` has failed after it has done so, ``abort`` does it again."""
+        descriptors, self._pidfd, self._fault = (self._pidfd, self._fault), -1, -1
+        for descriptor in descriptors:
             if descriptor >= 0:
                 os.close(descriptor)
 

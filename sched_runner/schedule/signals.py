@@ -29,6 +29,11 @@ class Signals:
         """The signals that nobody has taken yet."""
         return self._arrived
 
+    def ignore(self) -> None:
+        """A further stop shall not kill a process that is about to exit: Python takes handlers away before."""
+        for number in STOP:
+            signal.signal(number, signal.SIG_IGN)
+
     def take(self) -> set[int]:
         """The signals that have arrived since the last time."""
         arrived, self._arrived = self._arrived, set()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import groupby
 
+from sched_runner import clock
+
 # A variable of the service must change neither the language nor the form of the answer. env(1) leaves the others, and
 # so TZ, as they are.
 _COMMAND = (
@@ -73,7 +75,7 @@ def _check(expression: str, run: Run) -> None:
     """Raises CalendarError."""
     if meant := _from_elsewhere(expression):
         raise CalendarError(f"{expression} is a line of a crontab; write SCHED_CALENDAR={meant}")
-    answer = ask(expression, int(time.time()), 1, run)
+    answer = ask(expression, int(clock.wall()), 1, run)
     # There may be one that is not all: now may lie where the clock shows its times again, and those are left out.
     if answer.is_all and not answer.times:
         raise CalendarError(f"{expression} never comes again")

@@ -45,7 +45,7 @@ def read(path: Path, *, pipes: bool = False) -> Content:
 
 
 def _read(path: Path, *, pipes: bool) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(mode) and pipes:
             data = _read_pipe(file)
@@ -81,7 +81,8 @@ def _parsed(text: str, shown: str) -> Content:
         if warning := _warning(line):
             warnings.append(f"{shown}:{number}: {warning}")
     values = dotenv_values(stream=io.StringIO("\n".join(good)), interpolate=False)
-    return Content({name: value or "" for name, value in values.items()}, faults, warnings)
+    # As os.environ has the same bytes, whatever the locale.
+    return Content({name: os.fsdecode((value or "").encode()) for name, value in values.items()}, faults, warnings)
 
 
 def _fault(line: str) -> str:

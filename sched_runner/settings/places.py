@@ -1,7 +1,12 @@
 """Where a scheduler keeps its things: an installed service, an instance of it, or a directory."""
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+# The name of an instance: systemd escapes other characters, and takes a colon for two directories.
+INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,21 @@ def installed(instance: str = "", root: Path = Path("/")) -> Place:
     )
 
 
-def is_installed() -> bool:
-    """Whether this host has the service."""
-    env_file = installed().env_file
-    return env_file is not None and env_file.exists()
+def is_installed(root: Path = Path("/")) -> bool:
+    """Whether this host has the service, also if somebody has removed its settings."""
+    folders = ("usr/local/lib", "usr/lib", "lib", "etc")
+    files = [root / folder / "systemd/system/main-scheduler.service" for folder in folders]
+    return any(os.path.lexists(file) for file in (*files, root / "etc/default/main-scheduler"))
+
+
+def instances(root: Path = Path("/")) -> list[str]:
+    """The names of the instances that have settings, are enabled, or have been started."""
+    wanted = (root / "etc/systemd/system").glob("*.wants/main-scheduler@*.service")
+    settings = (root / "etc/default").glob("main-scheduler@*")
+    started = (root / "var/lib").glob("main-scheduler@*")
+    names = {path.name.removesuffix(".service") for path in wanted} | {path.name for path in (*settings, *started)}
+    found = (name.partition("@")[2] for name in names)
+    return sorted(name for name in found if INSTANCE.fullmatch(name))
 
 
 def here(directory: Path) -> Place:

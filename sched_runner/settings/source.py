@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sched_runner.settings import environment_file, table
 from sched_runner.settings.environment_file import Content
 from sched_runner.settings.places import Place
-from sched_runner.settings.table import Settings
+from sched_runner.settings.table import Settings, SettingsError
 
 
 class Reading(NamedTuple):
@@ -49,11 +49,21 @@ class Source:
 
     def read(self) -> Reading:
         """The settings of now. Raises SettingsError."""
+        reading, faults = self.read_all()
+        if faults:
+            raise SettingsError(faults, reading.settings)
+        return reading
+
+    def read_all(self) -> tuple[Reading, list[str]]:
+        """The settings of now, with defaults for the faulty ones, and what is wrong with these."""
         content, self._first = self._first or self._content(), None
         environ = {**self._defaults, **content.values, **self._own}
         hidden = [name for name, value in content.values.items() if self._own.get(name, value) != value]
         warnings = [*content.warnings, *(_hidden(name, self._env_file) for name in sorted(hidden))]
-        return Reading(table.load(environ, self._place, content.faults), environ, warnings)
+        try:
+            return Reading(table.load(environ, self._place, content.faults), environ, warnings), []
+        except SettingsError as error:
+            return Reading(error.settings, environ, warnings), error.faults
 
     def _content(self, *, pipes: bool = False) -> Content:
         return Content({}, [], []) if self._env_file is None else environment_file.read(self._env_file, pipes=pipes)

@@ -85,7 +85,7 @@ def parse_interval(text: str) -> float:
 def _mapping(text: str) -> dict[Any, Any]:
     try:
         mapping: dict[Any, Any] = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         mapping = _python_mapping(text)
     return mapping
 
@@ -95,7 +95,7 @@ def _python_mapping(text: str) -> dict[Any, Any]:
 
     try:
         mapping = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         mapping = None
     if not isinstance(mapping, dict):
         raise ValueError('not a mapping; write it like {"hours": 7, "minutes": 30}')

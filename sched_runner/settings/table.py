@@ -1,6 +1,7 @@
 """The settings: one row for each, and ``load``, which finds every fault at once."""
 
 import difflib
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +19,9 @@ INTERVALS: dict[str, dict[str, float]] = {
     "test": {"minutes": 1},
     "prod": {"hours": 4},
 }
+
+# An address without a name, quotes or a comment (RFC 5321, 4.1.2), or a user of this host.
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+(@[A-Za-z0-9.-]+)?")
 
 # main.py gets these from the scheduler; a scheduler that main.py starts gets them too.
 _GIVEN_TO_MAIN = ("SCHED_RUN", "SCHED_ATTEMPT")
@@ -73,6 +77,13 @@ def parse_args(text: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError as error:
         raise ValueError(f"quoted wrongly: {error}") from None
+
+
+def _parse_addresses(text: str) -> tuple[str, ...]:
+    addresses = tuple(address.strip(" ") for address in text.split(","))
+    if not all(map(_ADDRESS.fullmatch, addresses)):
+        raise ValueError("use addresses like you@example.org, separated by commas, in ASCII and without names")
+    return addresses
 
 
 def _parse_absolute(text: str) -> Path:
@@ -152,7 +163,7 @@ class Settings:
     log_dir: Path = _row("SCHED_LOG_DIR", _parse_absolute, lambda place: place.log_dir)
     state_dir: Path = _row("SCHED_STATE_DIR", _parse_absolute, lambda place: place.state_dir)
     alert_after: int = _row("SCHED_ALERT_AFTER", _parse_count, 1)
-    alert_mail: str = _row("SCHED_ALERT_MAIL", str, "")
+    alert_mail: tuple[str, ...] = _row("SCHED_ALERT_MAIL", _parse_addresses, (), ", ".join)
     alert_command: tuple[str, ...] = _row("SCHED_ALERT_COMMAND", parse_args, (), _masked_command, is_secret=True)
     ping_url: str = _row("SCHED_PING_URL", parse_url, "", _masked_url, is_secret=True)
     metrics_file: Path | None = _row("SCHED_METRICS_FILE", _parse_absolute, None, lambda path: str(path or ""))
@@ -184,8 +195,9 @@ def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -
     settings = _completed(Settings(**values), place)
     if environ.get("SCHED_INTERVAL") and environ.get("SCHED_CALENDAR"):
         found.append("SCHED_INTERVAL and SCHED_CALENDAR both say when a run is due; set one of them")
-    if settings.environment not in INTERVALS and not (environ.get("SCHED_INTERVAL") or environ.get("SCHED_CALENDAR")):
-        found.append(_unknown_environment(settings.environment))
+    environment = environ.get("SCHED_ENV", settings.environment)  # an empty one is no default
+    if environment not in INTERVALS and not (environ.get("SCHED_INTERVAL") or environ.get("SCHED_CALENDAR")):
+        found.append(_unknown_environment(environment))
     known = (*NAMES, *_GIVEN_TO_MAIN)
     found += [
         f"{words.printable(name)}: no such setting{_nearest(name, NAMES)}"

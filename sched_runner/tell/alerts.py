@@ -1,30 +1,43 @@
-"""Alerts: what the operator is told when runs fail or do not come, once, and once when all is well again."""
+"""Alerts: what an operator is told when runs fail or do not come: at once, then once a day, and when it is over."""
 
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Any
 
 from sched_runner import words
-from sched_runner.record import columns
+from sched_runner.record import columns, messages
 from sched_runner.record.columns import column
+from sched_runner.record.outcome import FAILURES
+from sched_runner.record.state import State
 from sched_runner.record.status import Status
 
-_SENDMAIL = ("/usr/sbin/sendmail", "-i", "-t")
-_DELIVERY_LASTS = 60
-
-
-class UndeliveredError(Exception):
-    """The operator could not be told."""
+DAY = 86400.0  # seconds
+_SLACK = 60.0  # seconds that a retry may be late
+_LONGEST_HEADLINE = 200
+_OVER = {"settings": "the settings are in order again", "state": "the state can be read again"}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What an operator was alerted of, empty if all was well, and when, in seconds since the epoch."""
+    """What one way of telling was used for last: the kind of trouble, empty if all was well, and when.
 
-    what: str = column(columns.text, "")
+    ``count`` is how many runs had failed in a row then, and ``success`` when the last run before had succeeded: if that
+    has changed, a run has succeeded since, whatever the clock says.
+    """
+
+    kind: str = column(columns.text, "")
     when: float = column(columns.moment, 0.0)
+    count: int = column(columns.integer, 0)
+    success: float | None = column(columns.optional(columns.moment), None)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What is to be told; ``kind`` says what kind of trouble it is, and is empty if the trouble is over."""
+
+    kind: str
+    subject: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,20 +45,10 @@ class Failure:
     """What last_failure.json says of the last failed run, as far as an alert needs it."""
 
     number: int = column(columns.integer, 0)
-    summary: str = column(columns.text, "the last run failed")
     tail: list[str] = column(columns.list_of(columns.text, 50), list)
 
 
-@dataclass(frozen=True)
-class Alert:
-    """What is to be told; ``what`` tells it from others, and is empty if all is well again."""
-
-    what: str
-    subject: str
-    text: str = ""
-
-
-def failure(values: Mapping[str, Any]) -> Failure:
+def failure(values: Any) -> Failure:
     """What last_failure.json says; the script may have put anything there."""
     try:
         return columns.read(Failure, values)
@@ -53,76 +56,70 @@ def failure(values: Mapping[str, Any]) -> Failure:
         return Failure()
 
 
-def told(values: Mapping[str, Any]) -> Told:
-    """What last_alert.json says; the script may have put anything there."""
+def told(values: Any) -> Told:
+    """What the memory says of one way of telling; the script may have put anything there."""
     try:
         return columns.read(Told, values)
     except ValueError:
         return Told()
 
 
-def due(status: Status, last: Failure, told: Told, *, after: int, fault: str) -> Alert | None:
-    """What the operator has not been told yet, or None.
+def trouble(status: Status, failure: Failure, after: int, faults: Sequence[str], unread: str) -> Alert | None:
+    """What is wrong, or None.
 
-    ``told`` is what he was told last; ``after`` is the number of failures in a row from which on they are told;
-    ``fault`` is what is wrong with the settings.
+    ``after`` is the number of failures in a row from which on they are told; ``faults`` are those of the settings;
+    ``unread`` says why the state cannot be read.
     """
-    alert = _wrong(status, last, after, fault)
-    if alert is None:
-        return _well_again(status, told)
-    return alert if alert.what != told.what else None
-
-
-def _wrong(status: Status, last: Failure, after: int, fault: str) -> Alert | None:
-    count = status.state.failures_in_a_row
-    if count >= after:
-        subject = f"{words.printable(last.summary)}, {words.count(count, 'failure')} in a row"
-        return Alert(f"run {last.number}", subject, words.printable_lines("\n".join(last.tail)))
-    if fault:
-        return Alert("settings", "the settings are faulty", fault)
+    if status.state.failures_in_a_row >= after:
+        return None if _is_tried_again(status) else _failing(status.state, failure)
+    if faults:
+        return Alert("settings", f"the settings are faulty: {faults[0]}", "\n".join(faults))
+    if unread:
+        return Alert("state", f"it is not known how it is: {unread}")
     if stale := status.stale():
         up = "it is not running" if status.pid is None else f"it is up ({status.where()})"
-        return Alert("stale", stale, f"{up}; systemctl status {status.name} says more")
+        return Alert("stale", f"{stale}, {up}", f"systemctl status {status.name} says more")
     return None
 
 
-def _well_again(status: Status, told: Told) -> Alert | None:
-    if told.what == "settings":
-        return Alert("", "the settings are in order again")
-    success = status.state.last_success
-    if told.what and success is not None and success >= told.when:
-        return Alert("", f"all is well again: a run succeeded at {words.clock_time(success)}")
+def _is_tried_again(status: Status) -> bool:
+    """Whether a retry is going or will begin: only the last attempt says that a run has failed."""
+    running, retry = status.state.running, status.state.retry
+    return (running is not None and running.attempt > 1) or (retry is not None and status.now < retry.when + _SLACK)
+
+
+def _failing(state: State, failure: Failure) -> Alert:
+    run = next((run for run in reversed(state.runs) if run.outcome in FAILURES), None)
+    if run is None:
+        return Alert("failing", "the last run failed")
+    text = "\n".join(failure.tail) if failure.number == run.number else ""
+    return Alert("failing", words.printable(messages.headline(run), _LONGEST_HEADLINE), text)
+
+
+def due(trouble: Alert | None, state: State, told: Told, now: float) -> Alert | None:
+    """What somebody who was told ``told`` last must be told now, or None."""
+    has_succeeded = state.last_success is not None and state.last_success != told.success
+    if trouble is None:
+        return _recovery(state, told.kind, has_succeeded=has_succeeded)
+    is_new = trouble.kind != told.kind or (has_succeeded and trouble.kind not in _OVER)
+    # What was told in the future was told by a clock that was wrong, or by a script that wants silence.
+    if not is_new and 0 <= now - told.when < DAY:
+        return None
+    return Alert(trouble.kind, trouble.subject + _how_often(trouble, state, Told() if is_new else told), trouble.text)
+
+
+def _how_often(trouble: Alert, state: State, told: Told) -> str:
+    count = state.failures_in_a_row
+    if trouble.kind != "failing":
+        return ""
+    if told.kind and count > told.count:
+        return f", {count - told.count:,} failures since {words.clock_time(told.when)}"
+    return f", {count:,} failures in a row" if count > 1 else ""
+
+
+def _recovery(state: State, kind: str, *, has_succeeded: bool) -> Alert | None:
+    if kind in _OVER:
+        return Alert("", _OVER[kind])
+    if kind and has_succeeded:
+        return Alert("", f"all is well again: a run succeeded at {words.clock_time(state.last_success or 0.0)}")
     return None
-
-
-def deliver(alert: Alert, sender: str, mail: str, command: Sequence[str]) -> None:
-    """Send the alert by mail and to the command, if they are given. Raises UndeliveredError."""
-    subject = f"{sender}: {alert.subject}"
-    faults = []
-    if mail:
-        faults.append(_pipe(_SENDMAIL, _mail(mail, subject, alert.text)))
-    if command:
-        faults.append(_pipe(command, f"{subject}\n\n{alert.text}\n".encode()))
-    if any(faults):
-        raise UndeliveredError("; ".join(filter(None, faults)))
-
-
-def _mail(to: str, subject: str, text: str) -> bytes:
-    mail = EmailMessage()
-    mail["To"] = to
-    mail["Subject"] = subject
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-    mail.set_content(f"{subject}\n\n{text}\n")
-    return mail.as_bytes()
-
-
-def _pipe(command: Sequence[str], text: bytes) -> str:
-    """Why the command did not take the text, or an empty string."""
-    try:
-        ended = subprocess.run(
-            command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_DELIVERY_LASTS, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"{command[0]}: {error}"
-    said = words.printable(ended.stdout.decode(errors="replace").strip())
-    return f"{command[0]} ended with exit status {ended.returncode}: {said}" if ended.returncode else ""

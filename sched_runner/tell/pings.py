@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from sched_runner import __version__
 from sched_runner.troubles import Trouble
 
 # The longest body, in bytes; receivers cut what is longer (healthchecks.io at 100 kB).
 BODY_BYTES = 10_000
+# Seconds of an attempt in all.
 _TIMEOUT = 10.0
 # Seconds before each attempt.
 _WAITS = (0.0, 2.0, 8.0)
@@ -36,12 +36,10 @@ def address(url: str, ending: str, run_id: str) -> str:
 
 
 def _post(ping: Ping) -> None:
-    """Raises OSError, or what http.client has for a server that speaks something else."""
-    from urllib.request import Request, urlopen  # 1.4 MiB: only for those who ping
+    """Raises what post.post raises."""
+    from sched_runner.tell.post import post  # only for those who ping: it needs ssl
 
-    headers = {"User-Agent": f"main-scheduler/{__version__}", "Content-Type": "text/plain; charset=utf-8"}
-    with urlopen(Request(ping.url, ping.body, headers), timeout=_TIMEOUT):  # noqa: S310 - http and https only
-        pass
+    post(ping.url, ping.body, ping.environ, _TIMEOUT)
 
 
 class Pinger:
@@ -99,10 +97,27 @@ class Pinger:
         fault = ""
         for wait in _WAITS[: ping.attempts]:
             time.sleep(wait)
-            try:
-                self._post(ping)
-            except Exception as error:  # noqa: BLE001 - whatever a server may answer
-                fault = str(error) or type(error).__name__
-            else:
-                return ""
+            if not (fault := self._attempt(ping)):
+                break
         return fault
+
+    def _attempt(self, ping: Ping) -> str:
+        """The same for one attempt. It has a thread of its own: nothing else can end the wait for a name server."""
+        ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        attempt = threading.Thread(target=lambda: ended.put(self._fault_of(ping)), name="ping-attempt", daemon=True)
+        try:
+            attempt.start()
+            return ended.get(timeout=_TIMEOUT)
+        except RuntimeError as error:
+            return str(error)
+        except queue.Empty:
+            return f"no answer within {_TIMEOUT:g} s"
+
+    def _fault_of(self, ping: Ping) -> str:
+        try:
+            self._post(ping)
+        except OSError as error:
+            return str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw must not end the pings
+            return f"{type(error).__name__}, whose words may repeat the address and are left out"
+        return ""

@@ -3,7 +3,16 @@
 import pytest
 from machine import RELEASES, Machine
 from service import Service, install, reset
-from tier import need_machines
+from tier import find_out_whether_machines_boot, group_by_machine, need_machines
+
+
+def pytest_configure(config):
+    find_out_whether_machines_boot(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    group_by_machine(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

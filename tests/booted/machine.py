@@ -19,22 +19,31 @@ SERVICE = (*BARE, "logrotate", "postfix", "python3-venv", "python3-apscheduler",
 RELEASES = ("bookworm", "trixie")
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "main-scheduler-tests"
+NOT_COPIED = ("./.*", "./scheduler", "__pycache__")  # what git and the tests leave there
 BOOT_TIMEOUT = 60
 RTMIN_PLUS_4 = 38  # systemd's signal for "power off"
 
 serial_numbers = itertools.count(1)
 
 
+class BootError(RuntimeError):
+    """Says in one line why a machine has not come up."""
+
+
 def why_not_here():
-    """The reason why this host can't boot a machine, or None."""
+    """The reason why this host can't boot a machine, or None: one is really booted."""
     if os.geteuid() != 0:
-        return "booting a container needs root"
+        return "booting a machine needs root"
     missing = [tool for tool in ("systemd-nspawn", "mmdebstrap", "nsenter") if shutil.which(tool) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (tests/booted/prepare.sh)"
     if own_cgroup() is None:
         return "no cgroup2 hierarchy that can be written to"
-    return None
+    try:
+        with Machine("bookworm", BARE):
+            return None
+    except (BootError, OSError, subprocess.SubprocessError) as fault:
+        return str(fault)
 
 
 def own_cgroup():
@@ -57,13 +66,19 @@ def image(release, packages):
     with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"{release}-new-") as work:
         new = Path(work, "root")
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", release, str(new)]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise BootError(f"mmdebstrap cannot make an image of {release}: {last_line(made.stderr)}")
         try:
             new.rename(final)
         except OSError:
             if not final.exists():  # else another test run was faster
                 raise
     return final
+
+
+def last_line(text):
+    return (text.strip() or "no word").splitlines()[-1]
 
 
 def wait_until(predicate, timeout, what):
@@ -119,15 +134,20 @@ class Machine:
             wait_until(self._is_booted, BOOT_TIMEOUT, f"{self.release} boots")
         except BaseException as fault:
             self.console.seek(0)
-            fault.add_note(self.console.read())
+            said = self.console.read()
             self.stop()
-            raise
+            if not isinstance(fault, Exception):
+                raise
+            error = BootError(f"no machine boots here: {fault}, saying: {last_line(said)}")
+            error.add_note(said)
+            raise error from fault
 
     def __exit__(self, *exception):
         self.stop()
 
     def _command(self):
         command = ["systemd-nspawn", f"--directory={self.root}", f"--machine={self.name}", "--register=no", "--boot"]
+        command.append("--link-journal=no")  # it would need a machine id of the host's
         if not self.keep:
             command += ["--read-only", "--volatile=overlay"]
         command += [f"--bind={outside}:{inside}" for outside, inside in self.binds.items()]
@@ -261,7 +281,7 @@ class Machine:
     def copy(self, source, target):
         """Copies a directory of the host's into the machine."""
         pack = subprocess.Popen(
-            ["tar", "-C", str(source), "--exclude=.git", "--exclude=__pycache__", "-c", "."], stdout=subprocess.PIPE
+            ["tar", "-C", str(source), *(f"--exclude={name}" for name in NOT_COPIED), "-c", "."], stdout=subprocess.PIPE
         )
         with pack:
             unpack = f"mkdir -p {shlex.quote(target)} && tar -C {shlex.quote(target)} --no-same-owner -x"

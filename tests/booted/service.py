@@ -37,13 +37,13 @@ def reset(machine):
     """The installed service as it was after install.sh, not started, with nothing of earlier tests."""
     machine.run(f"""
         set -e
+        getent passwd main-scheduler >/dev/null && [ -e /usr/local/bin/main-scheduler ] || {SOURCE}/deploy/install.sh
         systemctl stop 'main-scheduler-alert*' main-scheduler 'main-scheduler@*'
         systemctl -q disable main-scheduler main-scheduler@
         systemctl -q --runtime unmask main-scheduler main-scheduler@reports
         rm -rf /var/log/main-scheduler* /var/lib/main-scheduler* /opt/main-scheduler /etc/main-scheduler
         rm -rf /etc/default/main-scheduler* /etc/systemd/system/main-scheduler*.d /run/main-scheduler
         systemctl reset-failed
-        [ -e /usr/local/bin/main-scheduler ] || {SOURCE}/deploy/install.sh
         install -m 640 -g main-scheduler {SOURCE}/deploy/systemd/main-scheduler.default /etc/default/main-scheduler
         install -D -m 755 {SOURCE}/deploy/main.py /opt/main-scheduler/main.py
         systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/main-scheduler.conf
@@ -58,6 +58,7 @@ class Service:
     def __init__(self, machine, instance=None):
         self.machine = machine
         self.instance = instance
+        self.group = "main-scheduler"
         self.name = f"main-scheduler@{instance}" if instance else "main-scheduler"
         self.unit = f"{self.name}.service"
         self.settings_file = f"/etc/default/{self.name}"
@@ -71,7 +72,7 @@ class Service:
     def settings(self, **values):
         text = "".join(f"{name}={value}\n" for name, value in values.items())
         self.machine.write(self.settings_file, text, 0o640)
-        self.machine.run(["chgrp", "main-scheduler", self.settings_file])
+        self.machine.run(["chgrp", self.group, self.settings_file])
 
     def drop_in(self, text):
         """Adds a drop-in: its text, or the name of one that is shipped."""

@@ -1,6 +1,8 @@
 """Each drop-in that is shipped lets work what the plain unit prevents."""
 
 import pytest
+from service import SOURCE
+from tier import need_loopback
 
 SENDMAIL = """
 import subprocess
@@ -16,6 +18,20 @@ READS_SECRET = """
 import os
 print("secret of", len(open(os.environ["CREDENTIALS_DIRECTORY"] + "/smtp-password").read()), "characters")
 """
+# What one instance can do to another: its arguments are a process to signal and files to read.
+REACHES_FOR_ANOTHER = """
+import os, signal, sys
+def tried(what, function, *arguments):
+    try:
+        function(*arguments)
+        print(what, "reached")
+    except OSError as error:
+        print(what, "not reached")
+tried("process", os.kill, int(sys.argv[1]), 0)
+for file in sys.argv[2:]:
+    tried(file, open, file)
+"""
+FLOODS_ITS_LOG = "for _ in range(40_000): print('x' * 100)\nraise SystemExit(3)\n"
 
 
 @pytest.fixture
@@ -34,6 +50,7 @@ def outcome(machine, service):
 
 
 def test_sendmail(machine, service, outcome):
+    need_loopback(machine)
     assert outcome(SENDMAIL) != "succeeded"
     service.drop_in("sendmail.conf")
     machine.run("systemctl start postfix; rm -f /var/mail/root")
@@ -87,3 +104,85 @@ def test_secret_that_is_missing_fails_the_start(service):
 def test_memory(service):
     service.drop_in("memory.conf")
     assert service.property("MemoryMax") == str(500 * 1024 * 1024)
+
+
+@pytest.fixture
+def own_user(machine, reports):
+    """Gives the instance a user of its own, by what own-user.conf says."""
+    user = "main-scheduler-reports"
+
+    def give():
+        for unit in ("main-scheduler@reports", "main-scheduler-alert@reports"):
+            directory = f"/etc/systemd/system/{unit}.service.d"
+            machine.run(f"install -D -m 644 -t {directory} /usr/local/share/doc/main-scheduler/drop-ins/own-user.conf")
+        comment = machine.read(f"{directory}/own-user.conf").replace("NAME", "reports")
+        commands = [line.removeprefix("#     ") for line in comment.splitlines() if line.startswith("#     ")]
+        assert len(commands) == 2
+        for command in (*commands, "systemctl daemon-reload"):
+            machine.run(command)
+        return user
+
+    yield give
+    reports.stop()
+    machine.run(f"rm -rf /etc/default/{reports.name} {reports.state} {reports.logs}; userdel {user}", check=False)
+
+
+def test_instances_reach_each_other_unless_one_has_a_user_of_its_own(machine, service, reports, own_user):
+    for each in (service, reports):
+        each.settings(SCHED_ENV="prod")
+        each.script("print('hello')\n")
+        each.start()
+        each.wait_for_runs(1)
+
+    assert reached_by(reports, service) == 3
+    reports.group = own_user()
+    assert reached_by(reports, service) == 0
+    assert reached_by(service, reports) == 0
+
+
+def reached_by(service, other):
+    """How many of three things of another instance: its process, its settings, its state."""
+    service.stop()
+    service.script(REACHES_FOR_ANOTHER)
+    things = f"{other.property('MainPID')} {other.settings_file} {other.state}/state.json"
+    service.settings(SCHED_ENV="prod", SCHED_ARGS=things)
+    before = len(service.runs())
+    service.start()
+    service.wait_for_runs(before + 1)
+    tried = service.log().split(" runs every ")[-1]
+    assert tried.count("reached") == 3
+    return 3 - tried.count("not reached")
+
+
+def test_an_instance_with_a_user_of_its_own_reloads_alerts_rotates_and_is_purged(machine, service, reports, own_user):
+    reports.settings(SCHED_ENV="prod", SCHED_ALERT_MAIL="root")
+    reports.script(FLOODS_ITS_LOG)
+    user = own_user()
+    machine.run("systemctl start postfix main-scheduler-alert@reports.path; rm -f /var/mail/root")
+    reports.start()
+    reports.wait_for_runs(1)
+
+    machine.run(f"echo SCHED_INTERVAL=3h >> {reports.settings_file}")
+    reports.systemctl("reload")
+    machine.wait_until(lambda: "runs every 3 h" in reports.log(), 20, "it has reloaded")
+    machine.wait_until(
+        lambda: f"From: {user}@" in machine.run("cat /var/mail/root", check=False).stdout, 20, "the alert is delivered"
+    )
+    assert machine.exists(f"{reports.logs}/scheduler.log.1")
+    assert owners(machine, reports) == {f"{user}:{user}"}
+
+    service.start()  # rotated by logrotate, beside it
+    machine.run(
+        f"head -c 2000000 /dev/zero | tr '\\0' x >> {service.logs}/scheduler.log; logrotate /etc/logrotate.conf"
+    )
+    assert machine.exists(f"{service.logs}/scheduler.log.1")
+
+    machine.run(f"{SOURCE}/deploy/uninstall.sh --purge")
+    assert machine.run(f"getent passwd {user}; getent group {user}", check=False).stdout == ""
+    assert not machine.exists(reports.state)
+    machine.run(f"{SOURCE}/deploy/install.sh")
+
+
+def owners(machine, service):
+    """Who owns what is in its directories."""
+    return set(machine.run(f"find {service.state} {service.logs} -printf '%u:%g\\n'").stdout.split())

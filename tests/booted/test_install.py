@@ -74,6 +74,157 @@ def test_purge_keeps_a_script_of_the_users(machine, service):
     machine.run(INSTALL)
 
 
+# What main.py can leave in the place of itself, once its directory is its user's.
+LEFT_IN_ITS_PLACE = {
+    "a pipe": "mkfifo main.py",
+    "a link to a pipe": "mkfifo pipe && ln -s pipe main.py",
+    "a link to what never ends": "ln -s /dev/zero main.py",
+    "a link to a file of root's": "ln -s /srv/kept/file main.py",
+    "a directory": "mkdir main.py",
+}
+
+
+@pytest.fixture
+def kept(machine):
+    """A file of root's that nobody may touch."""
+    machine.run("mkdir -p /srv/kept && echo precious > /srv/kept/file && chmod 600 /srv/kept/file")
+    yield "/srv/kept/file"
+    machine.run("rm -rf /srv/kept")
+
+
+@pytest.mark.parametrize("left", LEFT_IN_ITS_PLACE)
+def test_purge_neither_waits_for_nor_follows_what_is_in_the_place_of_main_py(machine, kept, left):
+    machine.run("rm /opt/main-scheduler/main.py; chown main-scheduler: /opt/main-scheduler")
+    machine.run(f"cd /opt/main-scheduler && {LEFT_IN_ITS_PLACE[left]}", user="main-scheduler")
+    machine.run("mkdir -p /var/lib/main-scheduler-alert /var/lib/main-scheduler-alert@reports")
+    machine.run(["timeout", "20", UNINSTALL, "--purge"])
+    assert machine.run("ls -d /var/lib/main-scheduler*", check=False).stdout == ""
+    assert machine.run(["getent", "passwd", "main-scheduler"], check=False).stdout == ""
+    assert machine.read(kept) == "precious\n"
+    assert machine.run("ls /opt/main-scheduler").stdout != ""
+    machine.run(f"rm -r /opt/main-scheduler && {INSTALL}")
+
+
+def test_purge_follows_nothing_that_is_in_the_directories_of_the_script(machine, service, kept):
+    """Links, pipes, names with line breaks and blanks, and a path longer than a path may be."""
+    service.script(
+        "import os\n"
+        "for directory in os.environ['STATE_DIRECTORY'], os.environ['LOGS_DIRECTORY']:\n"
+        "    os.chdir(directory)\n"
+        "    os.symlink('/srv/kept', 'link')\n"
+        "    os.symlink('/srv/kept/file', 'x\\n/srv/kept'.replace('/', '|'))\n"
+        "    os.mkfifo('pipe')\n"
+        "    os.mkdir('-rf /srv/kept'.replace('/', '|'))\n"
+        "    for _ in range(100):\n"
+        "        os.mkdir('d' * 100)\n"
+        "        os.chdir('d' * 100)\n"
+    )
+    service.start()
+    assert service.wait_for_runs(1) == ["succeeded"], service.log()
+    machine.run(["timeout", "20", UNINSTALL, "--purge"])
+    assert machine.read(kept) == "precious\n"
+    assert machine.run("find /var/lib /var/log -maxdepth 1 -name 'main-scheduler*'").stdout == ""
+    machine.run(f"rm -rf /opt/main-scheduler; {INSTALL}")
+
+
+def test_purge_goes_on_where_the_account_has_a_process_elsewhere_and_names_it(machine):
+    machine.run("systemd-run --unit=elsewhere --uid=main-scheduler sleep 600")
+    purged = machine.run([UNINSTALL, "--purge"], check=False)
+    assert purged.returncode == 1
+    assert "account:main-scheduler" in purged.stderr
+    assert not machine.exists("/usr/local/bin/main-scheduler")
+    assert not machine.exists("/etc/default/main-scheduler")
+    machine.run("systemctl stop elsewhere")
+    machine.run([UNINSTALL, "--purge"])
+    assert machine.run(["getent", "passwd", "main-scheduler"], check=False).stdout == ""
+    machine.run(INSTALL)
+
+
+@pytest.mark.parametrize(("address", "told"), [("169.254.169.254", 1), ("fe80::1%eth0", 1), ("192.0.2.1", 0)])
+def test_a_name_server_that_the_unit_may_not_reach_is_told(machine, address, told):
+    with_it = f"mount --bind /tmp/resolv.conf /etc/resolv.conf && {INSTALL}"
+    machine.write("/tmp/resolv.conf", f"nameserver {address}\n")
+    machine.run("touch /etc/resolv.conf")
+    said = machine.run(["unshare", "--mount", "sh", "-c", with_it]).stdout
+    assert said.count("link-local.conf") == told
+
+
+def test_links_that_lead_nowhere_are_kept(machine, service):
+    for path in (service.script_file, service.settings_file):
+        machine.run(f"ln -sf /srv/not-mounted/{path} {path}")
+    machine.run(INSTALL)
+    for path in (service.script_file, service.settings_file):
+        assert machine.run(["readlink", path]).stdout == f"/srv/not-mounted/{path}\n"
+    assert not machine.exists("/srv/not-mounted")
+
+
+def test_no_sample_is_put_where_the_script_can_write(machine, service):
+    """It could make a link of the name while root is at it."""
+    machine.run(f"rm {service.script_file}; chown main-scheduler: /opt/main-scheduler")
+    said = machine.run(INSTALL).stdout
+    assert "no sample is put into /opt/main-scheduler" in said
+    assert not machine.exists(service.script_file)
+
+
+LOGROTATE = "/etc/logrotate.d/main-scheduler"
+LOGROTATE_AS_SHIPPED = "/usr/local/share/main-scheduler/logrotate"
+
+
+@pytest.fixture
+def next_version(machine):
+    """The checkout with another logrotate snippet."""
+    snippet = f"{SOURCE}/deploy/logrotate/main-scheduler"
+    machine.run(f"cp {snippet} /tmp/snippet && echo '# the next version' >> {snippet}")
+    yield
+    machine.run(f"cp /tmp/snippet {snippet} && rm -f {LOGROTATE} {LOGROTATE_AS_SHIPPED} && {INSTALL}")
+
+
+def test_an_untouched_logrotate_snippet_is_upgraded(machine, next_version):
+    said = machine.run(INSTALL).stdout
+    assert machine.read(LOGROTATE).endswith("# the next version\n")
+    assert LOGROTATE not in said
+
+
+def test_an_edited_logrotate_snippet_is_kept_and_the_new_one_lies_elsewhere(machine, next_version):
+    machine.run(f"sed -i 's/rotate 5/rotate 50/' {LOGROTATE}")
+    edited = machine.read(LOGROTATE)
+    for _ in range(2):  # the second time it is still an edited one
+        said = machine.run(INSTALL).stdout
+        assert machine.read(LOGROTATE) == edited
+        assert machine.read(LOGROTATE_AS_SHIPPED).endswith("# the next version\n")
+        assert LOGROTATE_AS_SHIPPED in said
+        assert machine.run("ls /etc/logrotate.d | grep scheduler").stdout == "main-scheduler\n"
+    machine.run(UNINSTALL)
+    assert machine.read(LOGROTATE) == edited
+    machine.run(INSTALL)
+    assert machine.read(LOGROTATE) == edited
+
+
+def test_a_logrotate_snippet_that_was_removed_or_replaced_by_a_link_stays_so(machine, next_version):
+    machine.run(f"rm {LOGROTATE} && {INSTALL}")
+    assert not machine.exists(LOGROTATE)
+    machine.run(f"ln -s /dev/null {LOGROTATE} && {INSTALL}")
+    assert machine.run(["readlink", LOGROTATE]).stdout == "/dev/null\n"
+
+
+def test_all_folders_of_the_package_and_of_the_pages_are_installed(machine):
+    machine.run(
+        f"cd {SOURCE} && mkdir -p sched_runner/deep/deeper docs/deep && touch sched_runner/deep/notes.txt && "
+        "for file in sched_runner/deep/one.py sched_runner/deep/deeper/two.py docs/deep/page.md; do echo > $file; done"
+    )
+    machine.run(INSTALL)
+    machine.run(f"cd {SOURCE} && rm -r sched_runner/deep docs/deep")
+    found = machine.run("cd /usr/local/lib/main-scheduler && find . -path './sched_runner/deep*' -type f | sort").stdout
+    assert found.count(".pyc") == 2
+    assert [line for line in found.split() if "__pycache__" not in line] == [
+        "./sched_runner/deep/deeper/two.py",
+        "./sched_runner/deep/one.py",
+    ]
+    assert machine.exists("/usr/local/share/doc/main-scheduler/docs/deep/page.md")
+    machine.run(INSTALL)
+    assert not machine.exists("/usr/local/lib/main-scheduler/sched_runner/deep")
+
+
 def test_installing_again_changes_no_file(machine):
     before = files(machine)
     machine.run(INSTALL)
@@ -94,17 +245,25 @@ def test_settings_are_readable_for_the_service_only(machine, service):
 
 
 def test_package_is_byte_compiled(machine):
-    modules = machine.run("cd /usr/local/lib/main-scheduler/sched_runner && ls *.py | wc -l").stdout
-    compiled = machine.run("cd /usr/local/lib/main-scheduler/sched_runner/__pycache__ && ls *.pyc | wc -l").stdout
+    modules = machine.run("find /usr/local/lib/main-scheduler -name '*.py' | wc -l").stdout
+    compiled = machine.run("find /usr/local/lib/main-scheduler -name '*.pyc' | wc -l").stdout
     assert modules == compiled != "0\n"
 
 
 def test_the_start_does_not_search_for_plug_ins(machine):
     """It ends when all is imported, for want of a state directory."""
-    started = "SCHED_STATE_DIR=/dev/null/state python3 -I -X importtime /usr/local/bin/main-scheduler run"
-    imported = machine.run(f"cd /tmp && {started}", check=False).stderr
+    program = """
+import runpy, sys
+sys.argv = ["main-scheduler", "run"]
+try:
+    runpy.run_path("/usr/local/bin/main-scheduler")
+except SystemExit:
+    print(*sys.modules)
+"""
+    started = ["env", "SCHED_STATE_DIR=/dev/null/state", "python3", "-I", "-c", program]
+    imported = machine.run(["env", "--chdir=/tmp", *started]).stdout.split()
     assert "apscheduler.schedulers.blocking" in imported
-    assert "pkg_resources" not in imported
+    assert not {"pkg_resources", "asyncio", "ssl", "importlib.metadata"} & set(imported)
 
 
 def test_installing_leaves_a_stopped_service_stopped(machine, service):
@@ -232,7 +391,7 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
     assert files(machine) == before
     assert users(machine) == users_before
     staged = machine.run(
-        "cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' | sort"
+        "cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' -not -path '*/docs/*' | sort"
     ).stdout.split()
     assert staged == [
         "./etc/default/main-scheduler",
@@ -250,12 +409,15 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
         "./usr/local/lib/systemd/system/main-scheduler@.service",
         "./usr/local/lib/sysusers.d/main-scheduler.conf",
         "./usr/local/lib/tmpfiles.d/main-scheduler.conf",
-        "./usr/local/share/doc/main-scheduler/README.es.md",
-        "./usr/local/share/doc/main-scheduler/README.md",
+        *(
+            f"./usr/local/share/doc/main-scheduler/{page}"
+            for page in ("FAULTS.md", "LICENSE", "README.es.md", "README.md", "SECURITY.md")
+        ),
         *(
             f"./usr/local/share/doc/main-scheduler/pacemaker/{file}"
             for file in ("cluster.conf", "corosync.conf", "main-scheduler.crm", "main-scheduler.pcs")
         ),
+        "./usr/local/share/main-scheduler/logrotate",
     ]
     assert "/tmp/stage" not in machine.run("grep -arl /tmp/stage /tmp/stage || true").stdout
     machine.run(f"rm -r /tmp/stage && {INSTALL}")

@@ -32,7 +32,7 @@ def test_main_gets_the_shipped_settings_as_dotenv_reads_them(machine, service, u
     printed = re.search(r"stdout run 1 \| (.*)", service.log())[1]
     environment = {name: value for name, value in json.loads(printed).items() if name.startswith("SCHED_")}
     read = json.loads(machine.run(["python3", "-c", SHOWS_WHAT_DOTENV_READS, service.settings_file]).stdout)
-    assert environment == read | {"SCHED_RUN": "1"}
+    assert environment == read | {"SCHED_RUN": "1", "SCHED_ATTEMPT": "1"}
     assert len(read) == (len(table.NAMES) if uncommented else 1)
 
 

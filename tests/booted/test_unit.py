@@ -3,9 +3,12 @@
 import re
 
 import pytest
+from service import CHECKOUT
 
 from sched_runner.settings import table
 
+SECURITY = (CHECKOUT / "SECURITY.md").read_text()
+DROP_INS = sorted(path.name for path in (CHECKOUT / "deploy/systemd/drop-ins").iterdir())
 UNITS = ["main-scheduler.service", "main-scheduler@reports.service"]
 ALERT_UNITS = [f"main-scheduler-alert{at}.{kind}" for at in ("", "@reports") for kind in ("service", "path", "timer")]
 
@@ -33,14 +36,30 @@ def test_verify_has_nothing_to_say(machine, unit):
     assert verified.stdout + verified.stderr == ""
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_exposure_is_low(machine, service, reports, unit):
-    service.start()
-    reports.settings(SCHED_ENV="test")
-    reports.start()
+@pytest.mark.parametrize("drop_in", DROP_INS)
+def test_verify_has_nothing_to_say_about_a_drop_in(machine, reports, drop_in):
+    reports.drop_in(drop_in)
+    verified = machine.run(["systemd-analyze", "verify", reports.unit])
+    assert verified.stdout + verified.stderr == ""
+
+
+def exposure(machine, unit):
     summary = machine.run(["systemd-analyze", "security", "--no-pager", unit]).stdout.splitlines()[-1]
-    score = float(re.search(r"Overall exposure level for .*: ([0-9.]+) ", summary)[1])
-    assert score <= 1.3
+    return re.search(r"Overall exposure level for .*: ([0-9.]+) ", summary)[1]
+
+
+def test_exposure_is_what_security_md_says(machine, reports):
+    """Of both units, of the instance, and with each of the drop-ins."""
+    stated = dict(re.findall(r"(?m)^\| `([\w.-]+)` \| ([0-9.]+) \|", SECURITY))
+    measured = {unit: exposure(machine, f"{unit}.service") for unit in ("main-scheduler", "main-scheduler-alert")}
+    assert exposure(machine, reports.unit) == measured["main-scheduler"]
+    for drop_in in DROP_INS:
+        reports.drop_in(drop_in)
+        measured[drop_in] = exposure(machine, reports.unit)
+        machine.run(f"rm -r /etc/systemd/system/{reports.unit}.d && systemctl daemon-reload")
+    assert measured == stated
+    assert float(measured["main-scheduler"]) <= 1.3
+    assert float(measured["main-scheduler-alert"]) <= 6.3
 
 
 def test_every_directive_is_known(machine):

@@ -5,8 +5,34 @@ import os
 import pytest
 from machine import why_not_here
 
+# Where the first of several processes of pytest tells the others what it has found.
+REASON = "NO_MACHINE_BECAUSE"
+
+
+def find_out_whether_machines_boot(config):
+    """By booting one, once. In CI a host that cannot is a failure, elsewhere need_machines() leaves out what needs it."""
+    if config.option.collectonly or REASON in os.environ:
+        return
+    os.environ[REASON] = why_not_here() or ""
+    if os.environ[REASON] and os.environ.get("CI") == "true":
+        raise pytest.UsageError(os.environ[REASON])
+
 
 def need_machines():
-    """In CI a host that can't boot a machine is a failure, elsewhere it leaves out the tests that call this."""
-    if reason := why_not_here():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no machine can be booted here: {reason}")
+    if os.environ[REASON]:
+        pytest.skip(os.environ[REASON])
+
+
+def group_by_machine(items):
+    """With xdist each release has a process of its own, and so has the cluster."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group") and item.path.parent.name in ("booted", "cluster"):
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            item.add_marker(pytest.mark.xdist_group(parameters.get("release", item.path.parent.name)))
+
+
+def need_loopback(machine):
+    """Postfix does nothing without one, and a machine in a container that may not set up networks has none."""
+    if not int(machine.read("/sys/class/net/lo/flags"), 16) & 1:
+        leave_out = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        leave_out("postfix needs a network interface, and this host may not bring one up in a machine")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 from cluster import Cluster
 from runs import longest_gap, overlap
-from tier import need_machines
+from tier import find_out_whether_machines_boot, group_by_machine, need_machines
 
-ROWS = pytest.StashKey[list]()
+ROW = "a row of the table"
 
 
 @dataclass
@@ -23,6 +23,15 @@ class Row:
     def __str__(self):
         failover = "" if self.failover is None else f"{self.failover:.1f} s"
         return f"| {self.case} | {self.interval:g} s | {failover} | {self.gap:.1f} s | {self.overlap:.1f} s |"
+
+
+def pytest_configure(config):
+    find_out_whether_machines_boot(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    group_by_machine(items)
 
 
 @pytest.fixture(scope="session")
@@ -47,17 +56,18 @@ def account(cluster, request):
         runs = cluster.runs()
         failover = None if first is None else first.start - fault
         row = Row(case, interval, failover, longest_gap(runs), overlap(runs))
-        request.config.stash.setdefault(ROWS, []).append(row)
+        request.node.user_properties.append((ROW, str(row)))
         return row.overlap
 
     return account
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    rows = config.stash.get(ROWS, [])
+def pytest_terminal_summary(terminalreporter):
+    reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
+    rows = [value for report in reports for name, value in getattr(report, "user_properties", ()) if name == ROW]
     if rows:
         terminalreporter.section("one schedule on three hosts")
         terminalreporter.line("| case | interval | failover | longest time between starts | two at once |")
         terminalreporter.line("| --- | --- | --- | --- | --- |")
         for row in rows:
-            terminalreporter.line(str(row))
+            terminalreporter.line(row)

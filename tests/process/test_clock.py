@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 from faults import set_offset
-from harness import Command, Site, gaps, wait_until
+from harness import Command, Site, gaps, share_a_grid, wait_until
 
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31557600.0
 INTERVAL = 0.5
-# A run that starts late by less than a second is on time; the next one is as much early.
-ON_TIME = 0.4
 
 RECORD = """
     read now rest </proc/uptime
@@ -36,6 +34,14 @@ def start(site: Site, offset: Path) -> Start:
     return lambda **env: site.start(patch=patch, **{"SCHED_INTERVAL": f"{INTERVAL}s"} | env)
 
 
+def goes_on_unmoved(site: Site, before: list[float]) -> None:
+    """The runs after a step lie on the grid of those before, and no due time between was lost or came twice."""
+    wait_until(lambda: share_a_grid(before, site.times()[len(before) :], INTERVAL), what="runs on the grid of before")
+    state, times = site.state(), site.times()
+    due = (times[-1] - times[0]) / INTERVAL + 1
+    assert state["number"] + state["skipped"] == pytest.approx(due, abs=2), (state, times)
+
+
 @pytest.mark.parametrize(
     "step",
     [HOUR, -DAY, 10 * YEAR, -10 * YEAR, 0.2, -0.2, 1.5, -1.5, -20.0],
@@ -44,11 +50,11 @@ def start(site: Site, offset: Path) -> Start:
 def test_a_step_of_the_clock_between_runs_moves_no_run(site: Site, offset: Path, start: Start, step: float) -> None:
     site.shell(RECORD)
     scheduler = start()
-    wait_until(lambda: len(site.times()) >= 2)
+    wait_until(lambda: len(site.times()) >= 3)
     cpu, memory = scheduler.cpu(), scheduler.kib("VmRSS")
+    before = site.times()
     set_offset(offset, step)
-    wait_until(lambda: len(site.times()) >= 5, 10)
-    assert all(abs(gap - INTERVAL) < ON_TIME for gap in gaps(site.times())), gaps(site.times())
+    goes_on_unmoved(site, before)
     assert scheduler.cpu() - cpu < 0.5
     assert scheduler.kib("VmRSS") - memory < 4096
     wait_until(lambda: abs(site.state()["due"] - step - time.time()) < 10, what="the clock was set indeed")
@@ -60,12 +66,12 @@ def test_a_board_that_boots_in_1970_and_gets_the_time_later_keeps_its_cadence(
     set_offset(offset, 100.0 - time.time())
     site.shell(RECORD)
     scheduler = start()
-    wait_until(lambda: len(site.times()) >= 2)
+    wait_until(lambda: len(site.times()) >= 3)
     cpu, memory = scheduler.cpu(), scheduler.kib("VmRSS")
     assert site.state()["due"] < DAY
+    before = site.times()
     set_offset(offset, 0.0)
-    wait_until(lambda: len(site.times()) >= 5, 10)
-    assert all(abs(gap - INTERVAL) < ON_TIME for gap in gaps(site.times())), gaps(site.times())
+    goes_on_unmoved(site, before)
     assert scheduler.cpu() - cpu < 0.5
     assert scheduler.kib("VmRSS") - memory < 4096
     wait_until(lambda: abs(site.state()["due"] - time.time()) < 60)
@@ -77,8 +83,7 @@ def test_many_steps_forth_and_back_drift_by_less_than_a_second(site: Site, offse
     for count, step in enumerate((HOUR, -HOUR, DAY, 0.0, -YEAR, 30.0, -30.0, 0.3), 1):
         wait_until(lambda count=count: len(site.times()) > count)
         set_offset(offset, step)
-    times = site.times()
-    assert times[-1] - times[0] == pytest.approx((len(times) - 1) * INTERVAL, abs=0.6)
+    goes_on_unmoved(site, site.times()[:2])
 
 
 @pytest.mark.parametrize("step", [YEAR, -YEAR], ids=["forward", "back"])
@@ -90,14 +95,14 @@ from pathlib import Path
 offset = Path({str(offset)!r})
 faults.shift_clock(str(offset))
 def around(original, *args):
-    if Path("times").exists():
+    if Path("times").exists() and len(Path("times").read_text().split()) >= 3:
         faults.set_offset(offset, {step!r})
     return original(*args)
 faults.wrap("apscheduler.schedulers.base:BaseScheduler._process_jobs", around)
 """
     site.start(patch=patch, SCHED_INTERVAL=f"{INTERVAL}s")
-    wait_until(lambda: len(site.times()) >= 5, 10)
-    assert all(abs(gap - INTERVAL) < ON_TIME for gap in gaps(site.times())), gaps(site.times())
+    wait_until(lambda: len(site.times()) >= 3)
+    goes_on_unmoved(site, site.times()[:3])
     wait_until(lambda: abs(site.state()["due"] - step - time.time()) < 10, what="the clock was set indeed")
 
 
@@ -116,8 +121,7 @@ def test_a_step_during_a_run_neither_times_it_out_nor_moves_the_next(
     runs = site.await_runs(3)
     assert [run["outcome"] for run in runs[:3]] == ["succeeded"] * 3
     assert 0 < runs[0]["duration"] < 10
-    over = [gap % INTERVAL for gap in gaps(site.times())]
-    assert all(min(rest, INTERVAL - rest) < 0.2 for rest in over), "off the grid"
+    wait_until(lambda: share_a_grid(site.times()[:1], site.times()[1:], INTERVAL), what="the grid of before")
 
 
 @pytest.mark.parametrize("step", [HOUR, -DAY, 10 * YEAR], ids=["+1h", "-1d", "+10y"])
@@ -131,7 +135,7 @@ def test_a_step_while_a_run_is_overlong_skips_no_more_than_the_time_that_passed(
     cpu = scheduler.cpu()
     set_offset(offset, step)
     wait_until(lambda: len(site.times()) >= 3, 10)
-    assert site.state()["skipped"] <= 4
+    assert site.state()["skipped"] <= (site.times()[2] - site.times()[0]) / INTERVAL
     assert scheduler.cpu() - cpu < 0.5
 
 
@@ -146,7 +150,7 @@ def test_status_of_a_shifted_clock_is_not_taken_for_a_late_run_when_the_schedule
     set_offset(offset, 0.0)
     start(SCHED_INTERVAL="3s", SCHED_START="resume")
     wait_until(lambda: len(site.times()) >= 2)
-    assert gaps(site.times())[0] == pytest.approx(3.0, abs=0.6)
+    assert 2.5 < gaps(site.times())[0] < 5.5, "neither at once nor at the due time after the next"
 
 
 @pytest.mark.parametrize("step", [YEAR, -YEAR], ids=["forward", "back"])
@@ -170,7 +174,7 @@ faults.wrap(faults.DUE_TOLD, around)
     scheduler.kill()
     site.start(patch=patch, **settings)
     wait_until(lambda: len(site.times()) >= 2)
-    assert gaps(site.times())[0] == pytest.approx(3.0, abs=0.6)
+    assert 2.5 < gaps(site.times())[0] < 5.5, "neither at once nor at the due time after the next"
 
 
 @pytest.mark.parametrize("step", [2 * HOUR, -DAY], ids=["forward", "back"])
@@ -220,5 +224,5 @@ faults.wrap({place!r}, around)
 """
     site.start(patch=patch, SCHED_INTERVAL=f"{INTERVAL}s")
     wait_until(lambda: len(site.times()) >= 4)
-    assert all(abs(gap - INTERVAL) < ON_TIME for gap in gaps(site.times()))
+    assert share_a_grid(site.times()[:1], site.times()[1:], INTERVAL)
     wait_until(lambda: abs(site.state()["due"] - step - time.time()) < 60, what="the clock was set indeed")

@@ -200,13 +200,13 @@ def test_main_py_gets_the_environment_without_what_belongs_to_the_scheduler_alon
     assert (given["SCHED_RUN"], given["SCHED_ENV"], given["PYTHONUNBUFFERED"]) == ("1", "prod", "1")
 
 
-def test_main_py_does_not_get_the_notify_socket(site: Site, tmp_path: Path) -> None:
+def test_main_py_does_not_get_the_notify_socket(site: Site, socket_path: Path) -> None:
     import socket
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "n"))
+        listener.bind(str(socket_path))
         site.main("import os; print(os.environ.get('NOTIFY_SOCKET'), os.environ['SCHED_ENV'])")
-        site.start(**NEVER, NOTIFY_SOCKET=str(tmp_path / "n"))
+        site.start(**NEVER, NOTIFY_SOCKET=str(socket_path))
         site.await_runs()
     assert site.output() == b"None test\n"
 

@@ -105,7 +105,7 @@ def test_the_file_has_what_the_reader_has_not(site: Site) -> None:
 
 def test_where_no_thread_can_be_made_for_pings_the_run_is_as_any_other(site: Site) -> None:
     site.main("print('said')")
-    patch = "import faults; faults.no_thread_for('ping')"
+    patch = "import faults; faults.no_thread('ping')"
     scheduler = site.start(patch=patch, SCHED_INTERVAL="1s", SCHED_PING_URL="http://127.0.0.1:9/x")
     site.await_runs(2)
     assert set(site.outcomes()) == {"succeeded"}

@@ -103,12 +103,22 @@ def no_children_files() -> None:
     wrap("sched_runner.run.sweeper:_read", around)
 
 
-def no_thread_for(name: str) -> None:
-    """The system has no thread left for the one of this name."""
+def no_thread(name: str) -> None:
+    """The system has no thread left when the one of this name shall begin."""
 
-    def around(original: Callable[[Any], None], thread: Any) -> None:
+    def start(original: Callable[..., None], thread: Any) -> None:
         if thread.name == name:
             raise RuntimeError("can't start new thread")
         original(thread)
 
-    wrap("threading:Thread.start", around)
+    wrap("threading:Thread.start", start)
+
+
+def sendmail(program: str) -> None:
+    """The host's sendmail is this program."""
+    import_module("sched_runner.tell.deliveries").SENDMAIL = program
+
+
+def short_deliveries(seconds: float) -> None:
+    """A delivery that takes longer is given up."""
+    import_module("sched_runner.tell.deliveries").LASTS = seconds

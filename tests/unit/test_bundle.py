@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sched_runner import cli, config, env_file, metrics, records
-from sched_runner.outcome import Outcome
-from sched_runner.state import State
+from sched_runner import cli
+from sched_runner.record import messages
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import State
+from sched_runner.settings import environment_file, places, table
+from sched_runner.tell import metrics
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
@@ -35,7 +39,7 @@ def defaults(page):
 
 
 def load(values):
-    return config.load(values, config.installed(), "/usr/bin/python3")
+    return table.load(values, places.installed())
 
 
 @pytest.fixture
@@ -47,24 +51,28 @@ def uncommented(tmp_path):
 
 
 def test_shipped_settings_are_the_defaults_of_the_code():
-    values, faults = env_file.read(DEFAULT_FILE)
-    assert faults == []
+    values, faults, warnings = environment_file.read(DEFAULT_FILE)
+    assert (faults, warnings) == ([], [])
     assert load(values) == load({})
+
+
+# Their lines in the shipped settings show what may be written: what the code does without them has no name.
+EXAMPLES = {"SCHED_PYTHON"}
 
 
 def test_shipped_settings_once_uncommented_are_the_defaults_of_the_code(uncommented):
-    values, faults = env_file.read(uncommented)
-    assert faults == []
-    assert load(values) == load({})
+    values, faults, warnings = environment_file.read(uncommented)
+    assert (faults, warnings) == ([], [])
+    assert load({name: value for name, value in values.items() if name not in EXAMPLES}) == load({})
 
 
 def test_shipped_settings_name_every_setting(uncommented):
-    values, _ = env_file.read(uncommented)
-    assert tuple(values) == config.NAMES
+    values, *_ = environment_file.read(uncommented)
+    assert tuple(values) == table.NAMES
 
 
 def test_operating_names_every_setting():
-    assert tuple(settings_table(section(OPERATING, "Settings"))) == config.NAMES
+    assert tuple(settings_table(section(OPERATING, "Settings"))) == table.NAMES
 
 
 @pytest.mark.parametrize(("name", "default"), defaults(OPERATING).items())
@@ -102,9 +110,9 @@ def test_operating_names_every_drop_in_and_no_other():
 
 
 def test_watching_names_every_metric_and_no_other():
-    run = {"started": 1.0, "duration": 1.0, "cpu": 1.0, "peak_kib": 1}
+    run = Run(1, Outcome.SUCCEEDED, 1.0, duration=1.0, cpu=1.0, peak_kib=1)
     text = metrics.render(
-        "main-scheduler", State(interval=1.0, last_success=1.0, last_failure=1.0, next_due=1.0, runs=[run])
+        "main-scheduler", State(gap=1.0, last_success=1.0, last_failure=1.0, next_due=1.0, runs=[run])
     )
     assert re.findall(r"(?m)^\| `(main_scheduler_\w+)` \|", WATCHING) == re.findall(r"(?m)^# TYPE (\w+) ", text)
 
@@ -145,14 +153,14 @@ def test_the_page_of_the_unit_explains_no_directive_that_the_unit_lacks(name):
 
 
 def test_catalog_explains_every_record_of_the_code():
-    sent = {value for value in vars(records).values() if isinstance(value, str) and re.fullmatch(MESSAGE_ID, value)}
+    sent = {value for value in vars(messages).values() if isinstance(value, str) and re.fullmatch(MESSAGE_ID, value)}
     assert len(sent) == 8
     assert set(re.findall(rf"(?m)^-- ({MESSAGE_ID})$", CATALOG)) == sent
 
 
 def test_message_id_of_failed_runs_is_told_in_operating_and_catalog():
-    assert set(re.findall(MESSAGE_ID, OPERATING)) == {records.RUN_FAILED}
-    assert re.findall(rf"MESSAGE_ID=({MESSAGE_ID})", CATALOG) == [records.RUN_FAILED]
+    assert set(re.findall(MESSAGE_ID, OPERATING)) == {messages.RUN_FAILED}
+    assert re.findall(rf"MESSAGE_ID=({MESSAGE_ID})", CATALOG) == [messages.RUN_FAILED]
 
 
 def test_every_test_that_the_page_of_faults_names_is_there():

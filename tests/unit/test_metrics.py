@@ -6,12 +6,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sched_runner import __version__
-from sched_runner.metrics import render
-from sched_runner.state import State
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import State, from_json
+from sched_runner.tell.metrics import render
 
-RUN = {"number": 3, "outcome": "failed", "started": 1000.0, "duration": 2.5, "cpu": 0.25, "peak_kib": 2048}
+RUN = Run(3, Outcome.FAILED, 1000.0, duration=2.5, cpu=0.25, peak_kib=2048)
 STATE = State(
-    interval=3600.0,
+    gap=3600.0,
     next_due=4600.0,
     last_success=900.5,
     last_failure=1002.5,
@@ -62,7 +64,7 @@ def test_every_figure_is_what_the_state_says():
 
 
 def test_a_run_that_is_going_is_the_last_start():
-    samples, _ = parse(render("main-scheduler", replace(STATE, running={"number": 4, "started": 2000.0})))
+    samples, _ = parse(render("main-scheduler", replace(STATE, running=Run(4, started=2000.0))))
     assert samples["last_start_timestamp_seconds", None] == 2000
 
 
@@ -71,9 +73,35 @@ def test_what_is_not_known_yet_is_left_out():
     assert {name for name, _ in samples} == {"runs_total", "skipped_runs_total", "failures_in_a_row", "build_info"}
 
 
-@pytest.mark.parametrize("name", ["main-scheduler@reports", 'a"b\\c\nd'])
-def test_every_sample_names_its_scheduler(name):
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("main-scheduler@reports", "main-scheduler@reports"),
+        ('a"b\\c', 'a"b\\c'),
+        ("a\nb\x1b[2J\u202e", r"a\nb\x1b[2J\xe2\x80\xae"),
+    ],
+)
+def test_every_sample_names_its_scheduler(name, shown):
     (build,) = [f for f in text_string_to_metric_families(render(name, STATE)) if f.name.endswith("build_info")]
-    assert build.samples[0].labels == {"scheduler": name, "version": __version__}
+    assert build.samples[0].labels == {"scheduler": shown, "version": __version__}
     families = text_string_to_metric_families(render(name, STATE))
-    assert {sample.labels["scheduler"] for family in families for sample in family.samples} == {name}
+    assert {sample.labels["scheduler"] for family in families for sample in family.samples} == {shown}
+
+
+def test_no_state_that_is_read_breaks_a_line():
+    text = 'x"} 1\nevil{a="b"} 1\n# HELP evil \\'
+    run = {"number": 2**52, "outcome": "failed", "started": 0, "reason": text, "cpu": 1e-300, "peak_kib": 2**52}
+    figures = {
+        "gap": 6e9,
+        "last_success": 253_370_764_800,
+        "next_due": 0,
+        "skipped": 2**52,
+        "outcomes": {"failed": 2**52},
+    }
+    names = {"host": text, "every": text, "environment": text, "boot_id": text}
+    rendered = render(text, from_json({"runs": [run], **figures, **names}))
+    samples, _ = parse(rendered)
+    assert "evil" not in {name for name, _ in samples}
+    assert {line.split("{")[0].split(" ")[0] for line in rendered.splitlines()} - {"#"} == {
+        f"main_scheduler_{name}" for name, _ in samples
+    }

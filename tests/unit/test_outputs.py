@@ -1,25 +1,26 @@
 import logging
-from collections import deque
 
 import pytest
 
-from sched_runner.capture import Piece
-from sched_runner.outputs import Outputs
+from sched_runner.output.capture import Piece
+from sched_runner.output.outputs import Outputs
+from sched_runner.troubles import Trouble
 
 
 class Live(logging.Handler):
     """In the place of the journal or the terminal."""
 
-    def __init__(self, notices):
+    def __init__(self, patience):
         super().__init__()
-        self.notices: deque[str] = notices
+        self.patience = patience
+        self.troubles = [Trouble("the terminal")]
         self.messages = []
         self.lines = []
 
     def emit(self, record):
         self.messages.append(self.format(record))
 
-    def write_lines(self, run, channel, pieces):
+    def take(self, run, channel, pieces):
         self.lines += [(run, channel, text) for _, text in pieces]
 
 
@@ -56,9 +57,9 @@ def test_every_record_is_in_the_log_and_live_and_only_errors_in_scheduler_err(ou
 
 def test_lines_of_main_py_are_in_the_log_and_live_but_not_in_scheduler_err(outputs, tmp_path):
     for sink in outputs.sinks:
-        sink.write_lines(7, "stderr", [Piece(continued=False, text=b"a")])
+        sink.take(7, "stderr", [Piece(continued=False, text=b"a")])
     assert (tmp_path / "scheduler.log").read_text().endswith(" stderr run 7 | a\n")
-    assert not (tmp_path / "scheduler.err").exists()
+    assert (tmp_path / "scheduler.err").read_text() == ""
     assert live(outputs).lines == [(7, "stderr", b"a")]
 
 
@@ -73,10 +74,10 @@ def test_a_fault_of_the_scheduler_s_own_has_its_traceback_in_scheduler_err(outpu
 
 
 def test_what_the_sinks_noticed_is_told_once(outputs):
-    live(outputs).notices.append("lines are lost")
+    live(outputs).troubles[0].report("it is gone", lost=1)
     outputs.tell()
     outputs.tell()
-    assert live(outputs).messages == ["lines are lost"]
+    assert live(outputs).messages == ["the terminal cannot be written, lines are lost: it is gone"]
 
 
 def test_a_skipped_run_is_not_told_in_words_of_apscheduler(outputs):

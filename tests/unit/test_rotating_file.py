@@ -7,7 +7,6 @@ import shutil
 import stat
 import threading
 import time
-from collections import deque
 from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sched_runner.capture import Piece
-from sched_runner.rotating_file import LineFormatter, RotatingFile
+from sched_runner.output.capture import Piece
+from sched_runner.output.rotating_file import LineFormatter, RotatingFile
 
 LIMIT = 1_048_575  # one byte below what logrotate calls 1M
 
@@ -62,15 +61,20 @@ class Log:
         self.path = directory / "log" / "scheduler.log"
         self.path.parent.mkdir()
         self.lock, self.hold = directory / "rotate.lock", directory / "rotate.hold"
-        self.notices = deque()
         self.clock = Clock()
         self.file = self.writer(kind)
 
+    @property
+    def notices(self):
+        """What the file has noticed, and nobody has told yet."""
+        (trouble,) = self.file.troubles
+        return list(trouble._untold)
+
     def writer(self, kind=RotatingFile):
-        return kind(self.path, self.notices, lock=self.lock, hold=self.hold, clock=self.clock)
+        return kind(self.path, lock=self.lock, hold=self.hold, clock=self.clock)
 
     def write(self, batch):
-        self.file.write(batch)
+        self.file.append(batch)
 
     def fill(self):
         """Make the file so full that no line goes into it."""
@@ -131,7 +135,7 @@ def test_a_line_that_a_killed_writer_tore_is_ended_first(log):
 
 
 def test_a_line_of_main_py_bears_time_channel_and_run(log):
-    log.file.write_lines(7, "stderr", [Piece(continued=False, text=b"a\nb"), Piece(continued=True, text=b"c")])
+    log.file.take(7, "stderr", [Piece(continued=False, text=b"a\nb"), Piece(continued=True, text=b"c")])
     times, lines = zip(*(line.split(" ", 1) for line in log.text().decode().splitlines()), strict=True)
     assert lines == ("stderr run 7 | a", "stderr run 7 | b", "stderr run 7 + c")
     assert all(time.strptime(stamp.replace(":", ""), "%Y-%m-%dT%H%M%S.%f%z") for stamp in times)
@@ -215,10 +219,13 @@ def test_a_batch_larger_than_a_file_is_spread_over_several_at_line_ends(log):
     assert all(path.stat().st_size <= LIMIT and path.read_bytes().endswith(b"\n") for path in found)
 
 
-def test_where_renaming_fails_the_file_grows(log):
+def refuse(*names):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_where_renaming_fails_the_file_grows(log, monkeypatch):
     log.fill()
-    log.backup(4).touch()
-    log.backup(5).mkdir()
+    monkeypatch.setattr(os, "rename", refuse)
     log.write(b"a\n")
     assert log.path.stat().st_size == LIMIT + 2
     assert not log.notices
@@ -242,11 +249,12 @@ def test_a_file_that_another_has_put_there_is_followed(log):
     assert log.text() == b"new\nb\n"
 
 
-def test_a_file_that_was_renamed_is_written_on_where_no_new_one_can_be_made(log):
+def test_a_file_that_was_renamed_is_written_on_where_no_new_one_can_be_made(log, monkeypatch):
     log.write(b"a\n")
     log.path.rename(log.backup(1))
-    log.path.mkdir()
+    monkeypatch.setattr(os, "open", refuse)
     log.write(b"b\n")
+    monkeypatch.undo()
     assert log.backup(1).read_bytes() == b"a\nb\n"
     assert not log.notices
 
@@ -291,11 +299,31 @@ def test_while_another_has_the_lock_nothing_is_rotated(log, made):
 def test_of_two_writers_only_one_rotates_a_full_file(log):
     other = log.writer()
     log.fill()
-    other.write(b"a\n")
+    other.append(b"a\n")
     log.write(b"b\n")
     other.close()
     assert log.files() == ["scheduler.log", "scheduler.log.1"]
     assert log.text() == b"a\nb\n"
+
+
+class Overtaken(RotatingFile):
+    """Another writer has rotated the file when this one has the lock."""
+
+    @contextlib.contextmanager
+    def _rotation_lock(self):
+        with super()._rotation_lock():
+            os.rename(self.baseFilename, f"{self.baseFilename}.1")
+            Path(self.baseFilename).write_bytes(b"new\n")
+            yield
+
+
+def test_a_file_that_another_has_rotated_meanwhile_is_not_rotated_again(tmp_path):
+    log = Log(tmp_path, Overtaken)
+    log.fill()
+    log.write(b"a\n")
+    log.file.close()
+    assert log.files() == ["scheduler.log", "scheduler.log.1"]
+    assert log.text() == b"new\na\n"
 
 
 def logrotate(log):
@@ -327,7 +355,7 @@ def test_whatever_renames_come_between_no_line_is_lost_doubled_or_torn(steps):
             if kind == "write":
                 lines = [b"%d:" % (len(written) + place) + b"x" * size for place, size in enumerate(details[1])]
                 written += lines
-                writers[details[0]].write(b"\n".join(lines) + b"\n")
+                writers[details[0]].append(b"\n".join(lines) + b"\n")
             elif kind == "logrotate":
                 logrotate(log)
             elif kind == "hold":
@@ -361,12 +389,12 @@ def test_on_a_full_disk_lines_are_counted_and_told_at_the_first_failure_and_on_r
     small.write(b"c\n")
     small.clock.now += 5
     small.write(b"d\n")
-    assert list(small.notices) == [failing(small, "No space left on device")]
+    assert small.notices == [failing(small, "No space left on device")]
     small.disk.room = 100
     small.clock.now += 5
     small.write(b"e\n")
     assert small.text() == b"e\n"
-    assert list(small.notices)[1:] == [recovered(small, "4 lines")]
+    assert small.notices[1:] == [recovered(small, "4 lines")]
 
 
 def test_a_full_disk_is_tried_again_once_a_second(small):
@@ -378,7 +406,7 @@ def test_a_full_disk_is_tried_again_once_a_second(small):
     small.clock.now += 0.2
     small.write(b"c\n")
     assert small.text() == b"c\n"
-    assert list(small.notices)[1:] == [recovered(small, "2 lines")]
+    assert small.notices[1:] == [recovered(small, "2 lines")]
 
 
 def test_a_short_write_tears_a_line_and_the_next_stands_alone(small):
@@ -432,7 +460,7 @@ def test_each_failure_is_told_anew(small):
         small.disk.room = 100
         small.clock.now += 2
         small.write(b"b\n")
-    assert list(small.notices) == [failing(small, "No space left on device"), recovered(small, "1 line")] * 2
+    assert small.notices == [failing(small, "No space left on device"), recovered(small, "1 line")] * 2
 
 
 @settings(max_examples=100)
@@ -474,7 +502,7 @@ def test_a_directory_replaced_by_a_file_loses_lines_until_it_is_back(log):
     shutil.rmtree(log.path.parent)
     log.path.parent.touch()
     log.write(b"b\n")
-    assert list(log.notices) == [failing(log, "File exists")]
+    assert log.notices == [failing(log, "File exists")]
     log.path.parent.unlink()
     log.clock.now += 2
     log.write(b"c\n")
@@ -486,7 +514,8 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(log):
     log.path.symlink_to(log.directory / "victim")
     log.write(b"a\n")
     assert not (log.directory / "victim").exists()
-    assert list(log.notices) == [failing(log, "Too many levels of symbolic links")]
+    assert log.text() == b"a\n"
+    assert log.notices == [f"{log.path} is no regular file; it is kept as {log.path}.faulty"]
 
 
 def test_a_closed_file_is_opened_again_by_the_next_line(log):

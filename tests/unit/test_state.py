@@ -1,183 +1,203 @@
-import contextlib
 import json
+import math
 import os
-import resource
-import stat
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import fields
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sched_runner import state
-from sched_runner.state import LockFile, State, StateError, StateFile, write_atomic
+from sched_runner import clock
+from sched_runner.record import state
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import Due, Plan, State
+from sched_runner.record.status import Status, one_line
+from sched_runner.settings import places, table
+from sched_runner.tell import metrics
 
-
-@pytest.fixture
-def umask():
-    """One that would give files to everybody, put back afterwards."""
-    old = os.umask(0)
-    yield
-    os.umask(old)
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
+SETTINGS = table.load({}, places.installed())
 
 
-def test_without_a_file_the_state_is_new(tmp_path):
-    assert StateFile(tmp_path).load() == State()
+def ended(number, outcome=Outcome.SUCCEEDED):
+    return Run(number, outcome, 1.0, duration=2.0)
 
 
-def test_what_was_saved_is_loaded(tmp_path):
-    saved = State(
-        boot_id="b", clean=False, due=1.5, number=7, running={"number": 7, "started": 1.0}, runs=[{"number": 6}]
-    )
-    StateFile(tmp_path).save(saved)
-    assert StateFile(tmp_path).load() == saved
+@pytest.mark.parametrize(
+    ("outcome", "failures", "is_success"),
+    [
+        (Outcome.SUCCEEDED, 0, True),
+        (Outcome.FAILED, 4, False),
+        (Outcome.KILLED, 4, False),
+        (Outcome.TIMED_OUT, 4, False),
+        (Outcome.NOT_STARTED, 4, False),
+        (Outcome.INTERRUPTED, 3, False),
+    ],
+)
+def test_an_ending_counts_as_a_failure_or_a_success_or_neither(outcome, failures, is_success):
+    stored = State(failures_in_a_row=3, running=Run(7, started=1.0))
+    stored.end_run(ended(7, outcome), None)
+    assert stored.failures_in_a_row == failures
+    assert (stored.last_success is not None) is is_success
+    assert stored.running is None
+    assert stored.runs == [ended(7, outcome)]
 
 
-def test_the_last_50_runs_are_kept(tmp_path):
-    StateFile(tmp_path).save(State(runs=[{"number": number} for number in range(1, 61)]))
-    assert [run["number"] for run in StateFile(tmp_path).load().runs] == list(range(11, 61))
+def test_a_skipped_run_is_no_failure():
+    stored = State(failures_in_a_row=3)
+    stored.skip_run()
+    assert (stored.skipped, stored.failures_in_a_row) == (1, 3)
 
 
-def test_what_a_newer_version_wrote_besides_is_ignored(tmp_path):
-    (tmp_path / "state.json").write_text('{"number": 7, "mood": "good"}')
-    assert StateFile(tmp_path).load() == State(number=7)
+def test_a_run_whose_scheduler_was_killed_is_recorded_as_interrupted():
+    stored = State(failures_in_a_row=3, running=Run(7, started=1.0))
+    interrupted = stored.end_lost_run()
+    assert interrupted is not None
+    assert (interrupted.number, interrupted.outcome) == (7, Outcome.INTERRUPTED)
+    assert stored.outcomes == {"interrupted": 1}
+    assert (stored.running, stored.failures_in_a_row) == (None, 3)
+    assert stored.runs == [interrupted]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b'{"number": 7', b"\xff", b"\0" * 100])
-def test_a_file_that_this_program_did_not_write_is_faulty(tmp_path, content):
-    (tmp_path / "state.json").write_bytes(content)
-    with pytest.raises(StateError, match=r"is (faulty|not in UTF-8)"):
-        StateFile(tmp_path).load()
+def test_where_no_run_was_going_none_was_interrupted():
+    stored = State()
+    assert stored.end_lost_run() is None
+    assert stored.runs == []
 
 
-def test_a_faulty_file_is_kept_under_another_name(tmp_path):
-    (tmp_path / "state.json").write_text("{")
-    aside = StateFile(tmp_path).set_aside()
-    assert aside.read_text() == "{"
-    assert StateFile(tmp_path).load() == State()
-
-
-def test_the_marker_is_one_line_with_the_time(tmp_path):
-    StateFile(tmp_path).mark_success("2026-01-01T00:00:00.000+00:00")
-    assert (tmp_path / "last_success.txt").read_text() == "2026-01-01T00:00:00.000+00:00\n"
-
-
-@pytest.mark.parametrize("mask", [0o000, 0o077])
-def test_files_are_the_group_s_to_read_whatever_the_umask(tmp_path, umask, mask):
-    os.umask(mask)
-    StateFile(tmp_path).save(State())
-    StateFile(tmp_path).mark_success("now")
-    LockFile(tmp_path)
-    assert {path.name: mode(path) for path in tmp_path.iterdir()} == {
-        "state.json": 0o640,
-        "last_success.txt": 0o640,
-        "lock": 0o640,
-    }
-
-
-def test_a_reader_keeps_the_text_that_it_opened(tmp_path):
-    path = tmp_path / "file"
-    write_atomic(path, "old\n")
-    with path.open() as reader:
-        write_atomic(path, "new\n")
-        assert reader.read() == "old\n"
-    assert path.read_text() == "new\n"
-
-
-@contextlib.contextmanager
-def full_disk():
-    """Files may not become longer than two bytes, which is as good as a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.parametrize("durable", [True, False])
-def test_where_the_disk_is_full_the_old_text_stays(tmp_path, durable):
-    (tmp_path / "file").write_text("o\n")
-    with full_disk(), pytest.raises(OSError, match="File too large"):
-        write_atomic(tmp_path / "file", "new\n", durable=durable)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "o\n"}
-
-
-def test_what_a_killed_writer_left_is_no_hindrance(tmp_path):
-    (tmp_path / ".file.new").write_text("half a te")
-    write_atomic(tmp_path / "file", "new\n")
-    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"file": "new\n"}
-
-
-def test_a_link_that_was_planted_is_not_followed(tmp_path):
-    (tmp_path / ".file.new").symlink_to(tmp_path / "victim")
-    with pytest.raises(OSError, match="symbolic links"):
-        write_atomic(tmp_path / "file", "new\n")
-    assert not (tmp_path / "victim").exists()
-
-
-def test_a_directory_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        StateFile(tmp_path / "none").save(State())
-
-
-def test_state_json_is_for_people_too(tmp_path):
-    StateFile(tmp_path).save(State(number=7))
-    text = (tmp_path / "state.json").read_text()
-    assert '\n "number": 7,\n' in text
-    assert json.loads(text)["number"] == 7
-
-
-def test_a_lock_of_our_own_has_no_other_holder(tmp_path):
-    lock = LockFile(tmp_path)
-    assert lock.acquire(LockFile.SCHEDULER)
-    assert lock.holder(LockFile.SCHEDULER) is None
-
-
-def test_a_lock_that_is_planted_as_a_link_is_refused(tmp_path):
-    (tmp_path / "lock").symlink_to(tmp_path / "victim")
-    with pytest.raises(OSError, match="symbolic links"):
-        LockFile(tmp_path)
-    assert not (tmp_path / "victim").exists()
-
-
-def test_a_lock_is_not_made_by_one_who_only_asks(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        LockFile(tmp_path, writable=False)
-
-
-def test_updates_wait_for_each_other_and_end(tmp_path):
-    store, lock = StateFile(tmp_path), LockFile(tmp_path)
-    for _ in range(3):
-        with store.exclusive(lock):
-            now = store.load()
-            now.number += 1
-            store.save(now, durable=False)
-    assert store.load().number == 3
+@pytest.mark.parametrize(("host", "is_known"), [(os.uname().nodename, True), ("another", False)])
+def test_a_success_beside_the_scheduler_of_another_host_has_no_time_on_its_boot_clock(host, is_known):
+    stored = State(host=host, fresh_boottime=9e9)
+    stored.end_run(ended(7), None)
+    assert (stored.fresh_boottime is not None) is is_known
 
 
 def test_this_boot_has_one_name():
-    assert state.boot_id() == state.boot_id() != ""
+    assert clock.boot_id() == clock.boot_id() != ""
 
 
 def test_the_state_of_another_host_is_taken_over_without_its_boot_clock():
     taken = State(boot_id="another", host="node2", due=1.0, due_boottime=9e9, fresh_boottime=9e9)
-    taken.take_over()
-    assert (taken.boot_id, taken.host) == (state.boot_id(), os.uname().nodename)
+    taken.start(SETTINGS, Plan("every 1 min", 2.0, None, None))
+    assert (taken.boot_id, taken.host) == (clock.boot_id(), os.uname().nodename)
     assert (taken.due, taken.due_boottime) == (1.0, None)
-    assert taken.fresh_boottime == pytest.approx(state.boottime(), abs=5)
+    assert taken.fresh_boottime == pytest.approx(clock.boottime(), abs=5)
 
 
 def test_the_state_of_this_boot_keeps_its_clock():
-    own = State(boot_id=state.boot_id(), due=1.0, due_boottime=2.0)
-    own.take_over()
+    own = State(boot_id=clock.boot_id(), due=1.0, due_boottime=2.0)
+    own.start(SETTINGS, Plan("every 1 min", 2.0, None, None))
     assert own.due_boottime == 2.0
 
 
 def test_a_state_that_nobody_wrote_is_of_this_host():
     assert State().is_of_this_host()
     assert State(host=os.uname().nodename).is_of_this_host()
-    assert State(host="before it was renamed", boot_id=state.boot_id()).is_of_this_host()
+    assert State(host="before it was renamed", boot_id=clock.boot_id()).is_of_this_host()
     assert not State(host="another", boot_id="another").is_of_this_host()
+
+
+def test_a_run_that_begins_has_the_next_number_and_the_time_it_was_due():
+    stored = State(number=6, boot_id="another")
+    run = stored.begin_run(Due(100.0, 50.0, 1), Plan("every 1 min", 160.0, None, None))
+    assert (run.number, stored.number, stored.running) == (7, 7, run)
+    assert (stored.due, stored.due_boottime, stored.next_due) == (100.0, 50.0, 160.0)
+    assert stored.boot_id == clock.boot_id()
+
+
+def test_a_run_outside_of_the_schedule_moves_no_due_time():
+    stored = State(number=6, due=1.0, due_boottime=2.0, next_due=3.0)
+    stored.begin_run(None)
+    assert (stored.number, stored.due, stored.due_boottime, stored.next_due) == (7, 1.0, 2.0, 3.0)
+
+
+def test_a_run_that_begins_where_one_is_said_to_be_going_ends_that_as_interrupted():
+    stored = State(number=6, running=Run(6, started=1.0))
+    stored.begin_run(None)
+    assert [(run.number, run.outcome) for run in stored.runs] == [(6, Outcome.INTERRUPTED)]
+
+
+@pytest.mark.parametrize(("clean", "is_fresh"), [(True, True), (False, False)])
+def test_only_after_a_clean_end_does_a_start_count_as_fresh(clean, is_fresh):
+    stored = State(boot_id=clock.boot_id(), clean=clean, fresh_boottime=0.5)
+    stored.start(SETTINGS, Plan("every 1 min", 2.0, None, None))
+    assert (stored.fresh_boottime != 0.5) is is_fresh
+    assert not stored.clean
+
+
+def test_a_scheduler_that_has_stopped_has_nothing_due():
+    stored = State(clean=False, next_due=3.0)
+    stored.stop()
+    assert (stored.clean, stored.next_due) == (True, None)
+
+
+def test_a_copy_can_be_changed_without_changing_the_original():
+    original = State(number=1, runs=[ended(1)], outcomes={"succeeded": 1})
+    copy = original.copy()
+    copy.begin_run(None)
+    copy.end_run(ended(2), None)
+    assert original == State(number=1, runs=[ended(1)], outcomes={"succeeded": 1})
+
+
+RUN = {"number": 7, "outcome": "failed", "started": 1.0, "duration": 1.0}
+POISONED = [
+    *[[], None, 7, "{}", True],
+    *({name: value} for name in ("number", "skipped", "failures_in_a_row") for value in (None, -1, 1.5, True, 10**400)),
+    *(
+        {name: value}
+        for name in ("started", "due", "due_boottime", "next_due", "last_success", "last_failure", "fresh_boottime")
+        for value in (math.nan, math.inf, -1, 1e30, -1e300, 10**400, "1", True, [], {})
+    ),
+    *({name: value} for name in ("gap", "timeout") for value in (math.nan, 1e30, -1, 10**400, "1", False, [1])),
+    *(
+        {name: value}
+        for name in ("boot_id", "host", "every", "environment")
+        for value in (None, 7, [], {}, "x" * 70_000)
+    ),
+    *({"clean": value} for value in (None, 0, 1, "true", [])),
+    *({"outcomes": value} for value in (None, [], 7, {"won": 1}, {"failed": -1}, {"failed": 1e30}, {"failed": None})),
+    *({"running": value} for value in ([], 7, "7", True, {"number": -1}, {"started": math.nan}, {"outcome": "won"})),
+    *({"runs": value} for value in (None, {}, "[]", [None], [[]], [{}], [7], [RUN | {"outcome": None}])),
+    *({"runs": [RUN | {name: math.nan}]} for name in ("number", "started", "duration", "cpu", "peak_kib")),
+    {"runs": [RUN | {"reason": {"a": []}}]},
+    {"runs": [RUN | {"signal": 10**400}]},
+]
+
+
+@pytest.mark.parametrize("values", POISONED, ids=lambda values: repr(values)[:40])
+def test_a_poisoned_state_is_refused_and_nothing_worse(values):
+    with pytest.raises(ValueError, match=r"not|neither|without"):
+        state.from_json(values)
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([1e9, 10**400, 253_370_764_800, "failed"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["number", "outcome", "started", "duration", "signal", "reason", "failed", "cpu"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100)
+@given(st.dictionaries(st.sampled_from([f.name for f in fields(State)]), ANYTHING, max_size=3))
+def test_whatever_stands_in_the_fields_of_a_state_it_is_taken_and_can_be_told_or_is_refused(values):
+    with suppress(ValueError):
+        found = state.from_json(values)
+        assert state.from_json(json.loads(json.dumps(state.as_json(found)))) == found
+        told = Status("main-scheduler", 0, found, 1e9, 1e5, "this boot")
+        assert told.text(coloured=False)
+        assert json.dumps(told.as_json())
+        assert one_line(found, 1e9).isprintable()
+        assert metrics.render("main-scheduler", found)

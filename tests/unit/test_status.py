@@ -2,22 +2,25 @@ from dataclasses import replace
 
 import pytest
 
-from sched_runner.state import State
-from sched_runner.status import Health, Status, one_line
+from sched_runner.record import run_record
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import State
+from sched_runner.record.status import Health, Status, one_line
 
 NOW = 1_700_000_000.0
 BOOTTIME = 100_000.0
 
 
 def run(number, outcome="succeeded", duration=1.5):
-    return {"number": number, "outcome": outcome, "started": NOW - 60, "duration": duration}
+    return Run(number, Outcome(outcome), NOW - 60, duration=duration)
 
 
-# A scheduler of an hour's interval that has made one run, a minute ago.
+# A scheduler with an hour between its runs that has made one run, a minute ago.
 WELL = State(
     boot_id="this boot",
     started=NOW - 60,
-    interval=3600.0,
+    gap=3600.0,
     timeout=600.0,
     next_due=NOW + 3540,
     number=1,
@@ -116,7 +119,8 @@ def test_the_exit_statuses_are_those_that_monitoring_knows():
 
 @pytest.fixture(autouse=True)
 def _utc(monkeypatch):
-    monkeypatch.setattr("sched_runner.words.clock_time", lambda when: f"@{when - NOW:+.0f}")
+    for told in ("clock_time", "zoned_time"):
+        monkeypatch.setattr(f"sched_runner.words.{told}", lambda when: f"@{when - NOW:+.0f}")
 
 
 def test_the_text_of_one_that_is_well():
@@ -142,7 +146,7 @@ def test_the_text_of_one_whose_runs_fail():
 
 
 def test_the_text_of_one_with_a_run_going():
-    going = replace(WELL, running={"number": 2, "started": NOW - 5})
+    going = replace(WELL, running=Run(2, started=NOW - 5))
     assert status(going).text(coloured=False).startswith("main-scheduler: up (process 42), run 2 is going for 5 s\n")
 
 
@@ -164,7 +168,7 @@ def test_the_last_12_runs_are_drawn_under_each_other():
     runs = [run(number, "succeeded", 61.0 * number) for number in range(1, 15)]
     marks, took = status(replace(WELL, runs=runs)).text(coloured=False).splitlines()[3:5]
     assert marks.count("✓") == 12
-    assert took.split() == [run["duration"] and f"{n}min{n}s" for n, run in enumerate(runs, 1)][2:]
+    assert took.split() == [f"{number}min{number}s" for number in range(3, 15)]
     assert len(marks) == len(took)
 
 
@@ -197,18 +201,21 @@ def test_json_says_the_same_for_programs():
         "up": True,
         "pid": 42,
         "host": "",
+        "environment": "",
+        "every": "",
         "started": NOW - 60,
         "running": None,
         "last_success": NOW - 60,
         "next_due": NOW + 3540,
+        "retry": None,
         "failures_in_a_row": 2,
         "skipped": 0,
-        "runs": FAILED.runs,
+        "runs": [run_record.as_json(run) for run in FAILED.runs],
     }
 
 
 def test_json_of_one_that_is_not_running_has_no_next_run_and_none_going():
-    found = status(replace(WELL, running={"number": 2, "started": NOW}), pid=None).as_json()
+    found = status(replace(WELL, running=Run(2, started=NOW)), pid=None).as_json()
     assert (found["health"], found["running"], found["next_due"]) == ("not running", None, None)
 
 
@@ -219,7 +226,7 @@ def test_json_of_one_that_is_not_running_has_no_next_run_and_none_going():
         (WELL, "last run 1 succeeded; last success @-60; next run @+3540"),
         (FAILED, "last run 3 timed out; last success @-60; next run @+3540; 2 failures in a row"),
         (
-            replace(WELL, running={"number": 2, "started": NOW - 5}),
+            replace(WELL, running=Run(2, started=NOW - 5)),
             "run 2 is going since @-5; last run 1 succeeded; last success @-60; next run @+3540",
         ),
     ],

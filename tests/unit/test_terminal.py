@@ -1,11 +1,11 @@
 import logging
 import os
-from collections import deque
 
 import pytest
 
-from sched_runner.capture import Piece
-from sched_runner.terminal import Terminal
+from sched_runner.output.capture import Piece
+from sched_runner.output.patient_stream import Patience
+from sched_runner.output.terminal import Terminal
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def shown():
     reader, writer = os.pipe()
 
     def show(use, *, coloured):
-        terminal = Terminal(writer, deque(), coloured=coloured)
+        terminal = Terminal(writer, Patience(), coloured=coloured)
         use(terminal)
         return os.read(reader, 65536).decode()
 
@@ -24,12 +24,12 @@ def shown():
 
 
 def line(terminal):
-    terminal.write_lines(7, "stdout", [Piece(continued=False, text=b"a")])
+    terminal.take(7, "stdout", [Piece(continued=False, text=b"a")])
 
 
 @pytest.fixture(autouse=True)
 def _noon(monkeypatch):
-    monkeypatch.setattr("sched_runner.terminal._time", lambda when: "12:00:00")
+    monkeypatch.setattr("sched_runner.output.terminal._time", lambda when: "12:00:00")
 
 
 def record(level):
@@ -53,7 +53,7 @@ def test_a_line_is_coloured_only_where_asked_for(shown, use, coloured, text):
 
 def test_the_shell_s_own_pipe_still_blocks_afterwards():
     reader, writer = os.pipe()
-    line(Terminal(writer, deque(), coloured=False))
+    line(Terminal(writer, Patience(), coloured=False))
     assert os.get_blocking(writer)
     os.close(reader)
     os.close(writer)

@@ -2,20 +2,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sched_runner import config, state
-from sched_runner.scheduler import FixedRate, Scheduler
-from sched_runner.service import first_due
-from sched_runner.state import State
+from sched_runner import clock
+from sched_runner.record.state import Plan, State
+from sched_runner.schedule import cadence
+from sched_runner.schedule.cadence import FixedRate, first_due
+from sched_runner.settings import places, table
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
 def rate(interval: timedelta) -> FixedRate:
-    return FixedRate(seconds=interval.total_seconds(), start_date=NOON, timezone=UTC)
+    return FixedRate(interval, NOON)
 
 
 @pytest.mark.parametrize(
@@ -31,89 +32,78 @@ def rate(interval: timedelta) -> FixedRate:
     ],
 )
 def test_the_next_due_time_is_the_first_of_the_grid_to_come(now, following):
-    assert rate(HOUR).get_next_fire_time(None, now) == following
+    assert rate(HOUR).after(now) == following
 
 
 def test_however_many_were_missed_the_next_is_found_in_one_step():
-    assert rate(timedelta(seconds=0.1)).get_next_fire_time(NOON, NOON + timedelta(days=365_000)) > NOON
+    assert rate(timedelta(seconds=0.1)).after(NOON + timedelta(days=365_000)) > NOON
 
 
 @given(st.timedeltas(timedelta(seconds=0.1), timedelta(days=36525)), st.timedeltas(timedelta(0), timedelta(days=99999)))
 def test_due_times_lie_on_the_grid_with_now_between_the_last_and_the_next(interval, passed):
-    trigger, now = rate(interval), NOON + passed
-    last, following = trigger.last_due(now), trigger.get_next_fire_time(None, now)
-    assert last <= now < following == last + trigger.interval
-    assert (last - NOON) % trigger.interval == timedelta(0)
+    kept, now = rate(interval), NOON + passed
+    last, following = kept.last(now), kept.after(now)
+    assert last <= now < following == last + kept.gap
+    assert (last - NOON) % kept.gap == timedelta(0)
 
 
 def test_an_interval_of_a_day_is_24_hours_whatever_the_season():
-    trigger = rate(timedelta(days=1))
-    assert trigger.get_next_fire_time(None, NOON + timedelta(hours=23)) == NOON + timedelta(hours=24)
+    assert rate(timedelta(days=1)).after(NOON + timedelta(hours=23)) == NOON + timedelta(hours=24)
 
 
-class FixedClock:
-    """Stands still."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def wall(self) -> float:
-        return self.now.timestamp()
-
-    def boot(self) -> float:
-        return self.now.timestamp() - NOON.timestamp() + 5000
+GAPS = st.timedeltas(timedelta(seconds=0.1), timedelta(days=36525))
+MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2500, 1, 1), timezones=st.just(UTC))
+STEPS = st.timedeltas(timedelta(days=-40_000), timedelta(days=40_000))
 
 
-def scheduler_at(now, perform=lambda: None):
-    """With a run due at noon, and every hour."""
-    scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=lambda due: None, clock=FixedClock(now))
-    scheduler.plan(HOUR, NOON)
-    return scheduler
+@settings(max_examples=100)
+@given(GAPS, MOMENTS, MOMENTS)
+def test_the_next_due_time_is_to_come_and_the_last_has_come(gap, origin, now):
+    kept = FixedRate(gap, origin)
+    assert kept.last(now) <= now < kept.after(now)
+    assert kept.after(now) == max(kept.last(now) + gap, origin)
+
+
+@settings(max_examples=100)
+@given(GAPS, MOMENTS, MOMENTS)
+def test_due_times_follow_one_another_without_a_gap_or_a_double(gap, origin, now):
+    kept = FixedRate(gap, origin)
+    first = kept.after(now)
+    second = kept.after(first)
+    assert second == first + gap
+    assert kept.last(first) == first
+    assert kept.last(second - timedelta(microseconds=1)) == first
+
+
+@settings(max_examples=100)
+@given(GAPS, MOMENTS, MOMENTS, STEPS)
+def test_a_step_of_the_clock_leaves_the_time_to_the_next_run_as_it_was(gap, origin, now, step):
+    kept = FixedRate(gap, origin)
+    stepped = kept.stepped(step)
+    assert stepped.gap == gap
+    assert stepped.after(now + step) - (now + step) == kept.after(now) - now
+    assert stepped.last(now + step) - (now + step) == kept.last(now) - now
+    due = kept.after(now)
+    assert kept.due_after_step(due, step, now + step) == stepped.after(now + step)
+    assert stepped.stepped(-step) == kept
 
 
 @pytest.mark.parametrize(
-    ("before", "following"),
+    ("environ", "every"),
     [
-        (timedelta(minutes=1), NOON - HOUR + 3 * HOUR),
-        (timedelta(milliseconds=11), NOON - HOUR + 3 * HOUR),
-        # Found due, and not made yet.
-        (timedelta(milliseconds=10), NOON),
-        (timedelta(milliseconds=1), NOON),
+        ({}, "every 1 min"),
+        ({"SCHED_ENV": "prod"}, "every 4 h"),
+        ({"SCHED_INTERVAL": "0.1s"}, "every 0.1 s"),
+        ({"SCHED_INTERVAL": "7h 30min"}, "every 7 h 30 min"),
     ],
 )
-def test_a_new_interval_counts_from_the_last_due_time_and_loses_no_run_that_is_due(before, following):
-    scheduler = scheduler_at(NOON - before)
-    scheduler.set_interval(3 * HOUR)
-    assert scheduler.next_due == following
-
-
-@pytest.mark.parametrize(
-    ("before", "is_asked_for", "due", "wait"),
-    [
-        (timedelta(milliseconds=8), False, NOON, 0.008),
-        (timedelta(0), False, NOON, 0.0),
-        # Asked for, it begins at once, and is not the one that is due a moment later.
-        (timedelta(milliseconds=12), True, NOON - HOUR, 0.0),
-        (timedelta(minutes=1), True, NOON - HOUR, 0.0),
-    ],
-)
-def test_a_run_waits_for_its_own_due_time_and_for_no_other(before, is_asked_for, due, wait):
-    found = []
-
-    def perform():
-        found.append((scheduler.due, scheduler.due_boottime - 5000, pytest.approx(scheduler.due_in(), abs=1e-6)))
-        scheduler.leave()
-
-    scheduler = scheduler_at(NOON - before, perform)
-    if is_asked_for:
-        scheduler.run_now()
-    scheduler.start()
-    assert found == [(due, (due - NOON).total_seconds(), wait)]
+def test_how_often_is_said_in_words(environ, every):
+    assert cadence.of(table.load(environ, places.installed()), NOON).every == every
 
 
 NOW, BOOTTIME = 1_700_000_000.0, 5000.0
 MINUTE, RESUMED = 60.0, {"SCHED_START": "resume"}
-THIS_BOOT = state.boot_id()
+THIS_BOOT = clock.boot_id()
 
 
 def due_after(last, *, clean=False, boot=THIS_BOOT, boottime=None):
@@ -150,12 +140,12 @@ def due_after(last, *, clean=False, boot=THIS_BOOT, boottime=None):
     ],
 )
 def test_the_first_run_is_due_at_once_or_where_the_cadence_resumes(previous, environ, supervised, first):
-    settings = config.load(environ, config.here(Path("/srv")), "python3")
+    settings = table.load(environ, places.here(Path("/srv")))
     assert first_due(previous, settings, NOW, BOOTTIME, supervised=supervised) == pytest.approx(first, abs=0.001)
 
 
 def test_a_second_start_after_a_failover_goes_by_the_wall_clock_still():
-    settings = config.load(RESUMED, config.here(Path("/srv")), "python3")
+    settings = table.load(RESUMED, places.here(Path("/srv")))
     taken = due_after(NOW - 20, boot="another", boottime=9e9)
-    taken.take_over()
+    taken.start(settings, Plan("every 1 min", NOW, None, None))
     assert first_due(taken, settings, NOW, BOOTTIME, supervised=True) == pytest.approx(NOW + 40, abs=0.001)

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from sched_runner import config
-from sched_runner.config import Settings, SettingsError
+from sched_runner.settings import places, table
+from sched_runner.settings.table import Settings, SettingsError
 
-PLACE = config.here(Path("/srv/job"))
+PLACE = places.here(Path("/srv/job"))
 
 
 def load(**environ: str) -> Settings:
-    return config.load(environ, PLACE, "/usr/bin/python3")
+    return table.load(environ, PLACE)
 
 
 def faults_of(**environ: str) -> list[str]:
@@ -20,7 +20,7 @@ def faults_of(**environ: str) -> list[str]:
 
 
 def test_every_environment_of_the_table_is_in_the_keywords_of_the_trigger():
-    assert {name: timedelta(**keywords) for name, keywords in config.INTERVALS.items()} == {
+    assert {name: timedelta(**keywords) for name, keywords in table.INTERVALS.items()} == {
         "test": timedelta(minutes=1),
         "prod": timedelta(hours=4),
     }
@@ -38,98 +38,7 @@ def test_every_environment_of_the_table_is_in_the_keywords_of_the_trigger():
     ],
 )
 def test_the_interval_is_that_of_the_environment_unless_one_is_given(environ, minutes):
-    assert load(**environ).interval == timedelta(minutes=minutes)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        # The examples of systemd.time(7).
-        ("2 h", 7200),
-        ("2hours", 7200),
-        ("48hr", 172800),
-        ("1y 12month", 63115200),
-        ("55s500ms", 55.5),
-        ("300ms20s 5day", 432020.3),
-        # Those of the README, and each unit's shortest name.
-        ("30min", 1800),
-        ("2h", 7200),
-        ("1d", 86400),
-        ("7h 30min", 27000),
-        ("7h30m", 27000),
-        ("1w", 604800),
-        ("1M", 2629800),
-        ("1m", 60),
-        ("200000us", 0.2),
-        ("200000µs", 0.2),
-        # The shortest and the longest.
-        ("100ms", 0.1),
-        ("100y", 36525 * 86400),
-        # A bare number is seconds, also behind others.
-        ("90", 90),
-        ("1h30", 3630),
-        ("1.5h", 5400),
-        ("  10  s  ", 10),
-    ],
-)
-def test_a_span_of_time_means_what_it_means_to_systemd(text, seconds):
-    assert load(SCHED_INTERVAL=text).interval == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ('{"minutes": 1}', 60),
-        ('{"hours": 7, "minutes": 30}', 27000),
-        ('{"days": 1, "hours": 2, "minutes": 3, "seconds": 4}', 93784),
-        ('{"hours": 0.5}', 1800),
-        ('{"weeks": 1}', 604800),
-        (' {"seconds": 90} ', 90),
-        ('{"hours": 0, "seconds": 1}', 1),
-    ],
-)
-def test_a_mapping_means_what_it_means_to_the_trigger(text, seconds):
-    assert load(SCHED_INTERVAL=text).interval == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("soon", "not a time span"),
-        (" ", "not a time span"),
-        ("-5min", "not a time span"),
-        ("7:30", "not a time span"),
-        ("min", "not a time span"),
-        ("1.2.3s", "not a time span"),
-        ("5min, 3s", "not a time span"),
-        ("infinity", "not a time span"),
-        ("[1]", "not a time span"),
-        ("5 parsecs", "no such unit of time: parsecs"),
-        ("5MIN", "no such unit of time: MIN"),
-        ("0", "between 0.1 s and 100 years"),
-        ("99ms", "between 0.1 s and 100 years"),
-        ("101y", "longer than 100 years"),
-        ("9" * 400, "longer than 100 years"),
-        ("{}", "between 0.1 s and 100 years"),
-        ('{"hours": 7', "not JSON"),
-        ("{'hours': 7}", "not JSON"),
-        ('{"hour": 7}', "no such keyword: hour"),
-        ('{"months": 1}', "no such keyword: months"),
-        ('{"hours": "7"}', "hours must be a number"),
-        ('{"hours": true}', "hours must be a number"),
-        ('{"hours": null}', "hours must be a number"),
-        ('{"hours": [7]}', "hours must be a number"),
-        ('{"hours": -7}', "not negative"),
-        ('{"hours": NaN}', "not negative"),
-        ('{"hours": 1e999}', "not negative"),
-        ('{"hours": 1e300}', "between 0.1 s and 100 years"),
-        ('{"hours": %s}' % ("9" * 400), "between 0.1 s and 100 years"),
-    ],
-)
-def test_what_is_no_interval_is_refused_with_the_reason(text, why):
-    (fault,) = faults_of(SCHED_INTERVAL=text)
-    assert fault.startswith(f"SCHED_INTERVAL={text}: ")
-    assert why in fault
+    assert load(**environ).interval == minutes * 60
 
 
 @pytest.mark.parametrize(
@@ -145,20 +54,25 @@ def test_an_unknown_environment_without_an_interval_is_refused(environment, sugg
 def test_without_any_setting_all_have_their_defaults():
     assert load() == Settings(
         environment="test",
-        interval=timedelta(minutes=1),
+        interval=60.0,
         main=Path("/srv/job/main.py"),
         args=(),
-        python="/usr/bin/python3",
+        python="",
         start="now",
         timeout=3600.0,
         stop_grace=10.0,
         log_dir=Path("/srv/job/scheduler"),
         state_dir=Path("/srv/job/scheduler"),
         alert_after=1,
-        alert_mail="",
+        alert_mail=(),
         alert_command=(),
         ping_url="",
         metrics_file=None,
+        calendar=(),
+        workdir=None,
+        success_status=frozenset({0}),
+        retries=0,
+        retry_after=60.0,
     )
 
 
@@ -171,7 +85,7 @@ def test_without_any_setting_all_have_their_defaults():
         ("SCHED_ARGS", "--to 'a b' c\\ d", "args", ("--to", "a b", "c d")),
         ("SCHED_ARGS", "", "args", ()),
         ("SCHED_ALERT_AFTER", "3", "alert_after", 3),
-        ("SCHED_ALERT_MAIL", "you@example.org", "alert_mail", "you@example.org"),
+        ("SCHED_ALERT_MAIL", "you@example.org, root", "alert_mail", ("you@example.org", "root")),
         ("SCHED_ALERT_COMMAND", "curl -d @- 'a b'", "alert_command", ("curl", "-d", "@-", "a b")),
         ("SCHED_PING_URL", "https://hc-ping.com/a?create=1", "ping_url", "https://hc-ping.com/a?create=1"),
         ("SCHED_METRICS_FILE", "/srv/main.prom", "metrics_file", Path("/srv/main.prom")),
@@ -190,7 +104,7 @@ def test_a_setting_is_taken_as_it_is_given(name, text, field, value):
     assert getattr(load(**{name: text}), field) == value
 
 
-@pytest.mark.parametrize("name", [name for name in config.NAMES if name != "SCHED_ENV"])
+@pytest.mark.parametrize("name", [name for name in table.NAMES if name != "SCHED_ENV"])
 def test_an_empty_setting_means_its_default(name):
     assert load(**{name: ""}) == load()
 
@@ -199,27 +113,59 @@ def test_an_empty_setting_means_its_default(name):
     ("name", "text", "why"),
     [
         ("SCHED_ARGS", "'--to", "quoted wrongly"),
-        ("SCHED_START", "later", "use now or resume"),
+        ("SCHED_START", "later", "use now, resume or due"),
         ("SCHED_TIMEOUT", "0", "more than 0 s"),
         ("SCHED_TIMEOUT", "an hour", "not a time span"),
         ("SCHED_TIMEOUT", "200y", "longer than 100 years"),
+        ("SCHED_INTERVAL", "soon", "not a time span"),
+        ("SCHED_INTERVAL", "0", "between 0.1 s and 100 years"),
         ("SCHED_STOP_GRACE", "10 sek", "no such unit of time: sek"),
         ("SCHED_LOG_DIR", "logs", "absolute path"),
         ("SCHED_STATE_DIR", "./state", "absolute path"),
         ("SCHED_METRICS_FILE", "main.prom", "absolute path"),
         ("SCHED_ALERT_AFTER", "0", "a whole number, 1 or more"),
-        ("SCHED_ALERT_AFTER", "two", "a whole number, 1 or more"),
+        ("SCHED_RETRIES", "-1", "a whole number"),
+        ("SCHED_RETRIES", "1" * 20, "a whole number"),
+        ("SCHED_RETRY_AFTER", "100ms", "1 s or more"),
+        ("SCHED_SUCCESS_STATUS", "0 256", "from 0 to 255"),
+        ("SCHED_SUCCESS_STATUS", "none", "a whole number"),
+        ("SCHED_WORKDIR", "here", "absolute"),
+        ("SCHED_ALERT_AFTER", "two", "a whole number"),
+        ("SCHED_ALERT_MAIL", "ops@exämple.org", "addresses like you@example.org"),
+        ("SCHED_ALERT_MAIL", "bad <", "addresses like you@example.org"),
+        ("SCHED_ALERT_MAIL", "Ops <ops@example.org>", "without names"),
+        ("SCHED_ALERT_MAIL", "a@example.org,,b@example.org", "separated by commas"),
+        ("SCHED_ALERT_MAIL", "a@example.org b@example.org", "separated by commas"),
+        ("SCHED_ALERT_MAIL", "a@b@example.org", "addresses like you@example.org"),
         ("SCHED_ALERT_COMMAND", "curl 'ntfy", "quoted wrongly"),
         ("SCHED_PING_URL", "hc-ping.com/uuid", "an address like https://"),
         ("SCHED_PING_URL", "file:///etc/passwd", "an address like https://"),
         ("SCHED_PING_URL", "https:///uuid", "an address like https://"),
         ("SCHED_PING_URL", "https://hc-ping.com/a b", "an address like https://"),
+        ("SCHED_PING_URL", "https://[hc-ping.com/a", "an address like https://"),
+        ("SCHED_PING_URL", "https://hc-ping.com:99999/a", "an address like https://"),
     ],
 )
 def test_a_faulty_setting_is_refused_with_the_reason(name, text, why):
     (fault,) = faults_of(**{name: text})
-    assert fault.startswith(f"{name}={text}: ")
+    may_be_secret = name in ("SCHED_ARGS", "SCHED_ALERT_COMMAND", "SCHED_PING_URL")
+    assert fault.startswith(f"{name}: " if may_be_secret else f"{name}={text}: ")
+    assert (text in fault) is not may_be_secret
     assert why in fault
+
+
+@pytest.mark.parametrize(
+    "text", ["a@example.org\nBcc: b@example.org", "a@example.org\n", "a@example.org\r", "\udcff@b"]
+)
+def test_an_address_cannot_add_a_line_to_a_mail(text):
+    (fault,) = faults_of(SCHED_ALERT_MAIL=text)
+    assert "addresses like you@example.org" in fault
+    assert fault.isprintable()
+
+
+def test_a_fault_shows_nothing_unprintable_and_is_of_a_sensible_length():
+    found = faults_of(SCHED_START="\x1b[2J\u202e", SCHED_ENV="x" * 100_000, **{"SCHED_\n": "1"})
+    assert all(fault.isprintable() and len(fault) < 800 for fault in found)
 
 
 @pytest.mark.parametrize(
@@ -246,9 +192,9 @@ def test_a_scheduler_that_main_py_starts_takes_the_number_of_its_run_for_no_faul
 def test_all_faults_are_told_at_once():
     found = faults_of(SCHED_ENV="pord", SCHED_START="later", SCHED_TIMEOUT="0", SCHED_COLOUR="red")
     assert [fault.split("=")[0].split(":")[0] for fault in found] == [
-        "SCHED_ENV",
         "SCHED_START",
         "SCHED_TIMEOUT",
+        "SCHED_ENV",
         "SCHED_COLOUR",
     ]
 
@@ -261,13 +207,51 @@ def test_settings_with_faults_have_defaults_in_the_place_of_the_faulty_ones():
 
 def test_faults_found_before_are_told_with_those_found_here():
     with pytest.raises(SettingsError) as caught:
-        config.load({"SCHED_START": "later"}, PLACE, "python3", ["file:1: is not NAME=value"])
-    assert caught.value.faults == ["file:1: is not NAME=value", "SCHED_START=later: use now or resume"]
-    assert str(caught.value) == "file:1: is not NAME=value; SCHED_START=later: use now or resume"
+        table.load({"SCHED_START": "later"}, PLACE, ["file:1: is not NAME=value"])
+    assert caught.value.faults == ["file:1: is not NAME=value", "SCHED_START=later: use now, resume or due"]
+    assert str(caught.value) == "file:1: is not NAME=value; SCHED_START=later: use now, resume or due"
+
+
+def test_every_setting_is_shown_in_words():
+    given = load(SCHED_ENV="prod", SCHED_ARGS="--to 'a b'", SCHED_METRICS_FILE="/srv/main.prom", SCHED_TIMEOUT="90min")
+    assert table.shown(given) == {
+        "SCHED_ENV": "prod",
+        "SCHED_INTERVAL": "4 h",
+        "SCHED_CALENDAR": "",
+        "SCHED_MAIN": "/srv/job/main.py",
+        "SCHED_ARGS": "--to 'a b'",
+        "SCHED_PYTHON": "as the script says, or the scheduler's own",
+        "SCHED_WORKDIR": "the script's own directory",
+        "SCHED_START": "now",
+        "SCHED_TIMEOUT": "1 h 30 min",
+        "SCHED_STOP_GRACE": "10 s",
+        "SCHED_SUCCESS_STATUS": "0",
+        "SCHED_RETRIES": "0",
+        "SCHED_RETRY_AFTER": "1 min",
+        "SCHED_LOG_DIR": "/srv/job/scheduler",
+        "SCHED_STATE_DIR": "/srv/job/scheduler",
+        "SCHED_ALERT_AFTER": "1",
+        "SCHED_ALERT_MAIL": "",
+        "SCHED_ALERT_COMMAND": "",
+        "SCHED_PING_URL": "",
+        "SCHED_METRICS_FILE": "/srv/main.prom",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("SCHED_ALERT_COMMAND", "curl -H 'Token: secret' ntfy", "curl …"),
+        ("SCHED_ALERT_COMMAND", "notify", "notify"),
+        ("SCHED_PING_URL", "https://user:secret@hc-ping.com/secret?secret", "https://hc-ping.com/…"),
+    ],
+)
+def test_what_may_be_a_secret_is_masked_where_settings_are_shown(name, text, shown):
+    assert table.shown(load(**{name: text}))[name] == shown
 
 
 def test_an_instance_has_directories_of_its_own():
-    place = config.installed("reports")
+    place = places.installed("reports")
     assert place.name == "main-scheduler@reports"
     assert place.env_file == Path("/etc/default/main-scheduler@reports")
     assert place.main == Path("/opt/main-scheduler/reports/main.py")
@@ -276,7 +260,7 @@ def test_an_instance_has_directories_of_its_own():
 
 
 def test_the_service_itself_has_the_directories_that_its_unit_names():
-    place = config.installed()
+    place = places.installed()
     assert place.name == "main-scheduler"
     assert place.env_file == Path("/etc/default/main-scheduler")
     assert place.main == Path("/opt/main-scheduler/main.py")

@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
-from sched_runner import ping
-from sched_runner.ping import Ping, Pinger, address
+from sched_runner.tell import pings
+from sched_runner.tell.pings import Ping, Pinger, address
 
 
 @pytest.mark.parametrize(
@@ -30,19 +30,19 @@ class Server:
         self.gate.set()
         self.reached = threading.Event()
 
-    def post(self, url, body):
+    def post(self, ping):
         self.reached.set()
         self.gate.wait()
         self.tried += 1
         if self.faults:
             self.faults -= 1
             raise ConnectionRefusedError("refused")
-        self.got.append((url, body))
+        self.got.append((ping.url, ping.body))
 
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch):
-    monkeypatch.setattr(ping, "_WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(pings, "_WAITS", (0.0, 0.0, 0.0))
 
 
 def told(caplog):
@@ -107,10 +107,10 @@ def test_a_fault_that_nobody_foresaw_does_not_end_the_pings():
     faults = [ValueError("what is this"), None]
     got = []
 
-    def post(url, body):
+    def post(ping):
         if fault := faults.pop(0):
             raise fault
-        got.append(url)
+        got.append(ping.url)
 
     pinger = Pinger(post)
     pinger.send(Ping("/start", b"", attempts=1))

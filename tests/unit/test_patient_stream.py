@@ -2,13 +2,12 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections import deque
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sched_runner.stream import PatientStream
+from sched_runner.output.patient_stream import Patience, PatientStream
 
 PIPE = 4096  # the smallest that the kernel makes
 
@@ -18,8 +17,18 @@ class Reader:
 
     def __init__(self):
         self.connections = []
-        self.notices = deque()
         self.refuse = False
+
+    def stream(self, kind=PatientStream, patience=0.0):
+        """A stream to it; without patience, so that no test waits."""
+        made = kind("the journal", self.connect, Patience(), patience=patience)
+        self.trouble = made.trouble
+        return made
+
+    @property
+    def notices(self):
+        """What the stream has noticed, and nobody has told yet."""
+        return list(self.trouble._untold)
 
     def connect(self):
         if self.refuse:
@@ -48,8 +57,7 @@ def reader():
 
 @pytest.fixture
 def stream(reader):
-    """Its patience is over at once, so that no test waits."""
-    return PatientStream("the journal", reader.connect, reader.notices, patience=0)
+    return reader.stream()
 
 
 LOSING = "the journal cannot be written, lines are lost: nobody takes them; scheduler.log has them"
@@ -81,7 +89,7 @@ def test_a_slow_reader_gets_every_line(reader):
                 received.append(os.read(reader.connections[0], 1000))
                 size += len(received[-1])
 
-    stream = PatientStream("the journal", reader.connect, reader.notices)
+    stream = reader.stream(patience=5.0)
     stream.write(b"begin\n")
     thread = threading.Thread(target=read_slowly)
     thread.start()
@@ -95,11 +103,11 @@ def test_a_reader_that_takes_nothing_loses_lines_which_are_counted_and_told(stre
     stream.write(b"x" * (PIPE - 1) + b"\n")
     stream.write(b"lost\nlost\n")
     stream.write(b"lost\n")
-    assert list(reader.notices) == [LOSING]
+    assert reader.notices == [LOSING]
     assert reader.read() == b"x" * (PIPE - 1) + b"\n"
     stream.write(b"found\n")
     assert reader.read() == b"found\n"
-    assert list(reader.notices) == [LOSING, recovered("3 lines")]
+    assert reader.notices == [LOSING, recovered("3 lines")]
 
 
 def test_a_torn_line_is_ended_before_the_next(stream, reader):
@@ -147,11 +155,11 @@ def test_a_reader_that_does_not_come_back_loses_lines_until_it_does(stream, read
     reader.refuse = True
     stream.write(b"a\n")
     stream.write(b"b\n")
-    assert list(reader.notices) == [LOSING]
+    assert reader.notices == [LOSING]
     reader.refuse = False
     stream.write(b"c\n")
     assert reader.read() == b"c\n"
-    assert list(reader.notices) == [LOSING, recovered("2 lines")]
+    assert reader.notices == [LOSING, recovered("2 lines")]
 
 
 def test_each_loss_is_told_anew(stream, reader):
@@ -161,19 +169,19 @@ def test_each_loss_is_told_anew(stream, reader):
         reader.read()
         stream.write(b"found\n")
         reader.read()
-    assert list(reader.notices) == [LOSING, recovered("1 line")] * 2
+    assert reader.notices == [LOSING, recovered("1 line")] * 2
 
 
 class Counting(PatientStream):
     waited = 0
 
-    def _await_room(self):
-        self.waited += 1
-        return super()._await_room()
+    def _has_room(self, wait_ms):
+        self.waited += wait_ms > 0
+        return super()._has_room(wait_ms)
 
 
 def test_a_reader_that_takes_nothing_is_waited_for_once_and_not_at_each_line(reader):
-    stream = Counting("the journal", reader.connect, reader.notices, patience=0.05)
+    stream = reader.stream(Counting, patience=0.05)
     stream.write(b"x" * (PIPE - 1) + b"\n")
     stream.write(b"lost\n")
     waited = stream.waited
@@ -188,7 +196,7 @@ def test_a_reader_that_takes_nothing_is_waited_for_once_and_not_at_each_line(rea
 
 
 def test_a_short_line_that_would_find_room_does_not_make_the_next_one_wait(reader):
-    stream = Counting("the journal", reader.connect, reader.notices, patience=0.05)
+    stream = reader.stream(Counting, patience=0.05)
     stream.write(b"a" * 2000 + b"\n")
     stream.write(b"b" * 3000 + b"\n")  # more than there is room for, and less than a pipe would take in part
     waited = stream.waited
@@ -199,14 +207,14 @@ def test_a_short_line_that_would_find_room_does_not_make_the_next_one_wait(reade
     assert reader.read() == b"a" * 2000 + b"\n"
     stream.write(b"found\n")
     assert reader.read() == b"found\n"
-    assert list(reader.notices) == [LOSING, recovered("3 lines")]
+    assert reader.notices == [LOSING, recovered("3 lines")]
 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 3000), min_size=1, max_size=4)), max_size=12))
 def test_whenever_the_reader_reads_what_did_not_arrive_is_counted(steps):
     reader = Reader()
-    stream = PatientStream("the journal", reader.connect, reader.notices, patience=0)
+    stream = reader.stream()
     written, arrived = [], b""
     for reads, sizes in steps:
         lines = [b"<%d%s>" % (len(written) + place, b"x" * size) for place, size in enumerate(sizes)]

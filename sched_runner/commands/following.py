@@ -1,0 +1,114 @@
+"""A run that the service's own scheduler makes, followed in this terminal by its lines in scheduler.log."""
+
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from sched_runner import words
+from sched_runner.commands import trigger
+from sched_runner.commands.installation import Installation
+from sched_runner.commands.owner import OperatorError
+from sched_runner.record import messages
+from sched_runner.record.run_record import Run
+from sched_runner.record.status import Status
+
+_POLL = 0.1  # seconds
+_BEGINS_WITHIN = 20.0
+_SUMMARY_LASTS = 3.0  # the state knows of the end before the log does
+_ENDS_AFTER_TIMEOUT = 60.0  # and the stop grace
+_KEPT_BACKUPS = 5
+_BLOCK = 65536
+
+
+def follow(installation: Installation, status: Status) -> int:
+    """Ask for a run, show its lines, and give main.py's exit status. Raises OperatorError, OSError, StateError."""
+    settings = installation.settings()
+    log = LogFile(settings.log_dir / "scheduler.log")
+    trigger.ask(status)
+    number = status.state.number + 1
+    longest = settings.timeout + settings.stop_grace + _ENDS_AFTER_TIMEOUT
+    try:
+        run = _wait(installation, log, number, longest)
+    except KeyboardInterrupt:
+        print(f"\nrun {number} goes on; main-scheduler status says how it is going", file=sys.stderr)
+        return 128 + signal.SIGINT
+    deadline, summary = time.monotonic() + _SUMMARY_LASTS, f" {messages.summary(run)}".encode()
+    while not log.show(until=summary) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    return run.command_exit_status()
+
+
+def _wait(installation: Installation, log: "LogFile", number: int, longest: float) -> Run:
+    """Show what comes until the run has ended."""
+    asked = time.monotonic()
+    while True:
+        log.show()
+        status = installation.look()
+        if ended := next((run for run in status.state.runs if run.number == number), None):
+            return ended
+        waited, has_begun = time.monotonic() - asked, status.state.number >= number
+        if status.pid is None:
+            raise OperatorError(f"{status.name} has ended; run {number} may be lost: journalctl -u {status.name}")
+        if waited > (longest if has_begun else _BEGINS_WITHIN):
+            what = "ended" if has_begun else "begun"
+            raise OperatorError(f"run {number} has not {what} in time; main-scheduler status says how it is going")
+        time.sleep(_POLL)
+
+
+class LogFile:
+    """What is appended to scheduler.log from now on, also while it is rotated. main.py may have put anything there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = _open(path)
+        self._rest = b""
+        if self._descriptor is not None:
+            os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def show(self, until: bytes = b"\0") -> bool:
+        """Print the whole lines that have come; whether one of them has ``until`` in it."""
+        found = False
+        for block in self._blocks():
+            lines, newline, self._rest = (self._rest + block).rpartition(b"\n")
+            if len(self._rest) > _BLOCK:
+                lines, self._rest = lines + newline + self._rest, b""
+            if lines:
+                print(words.escape(lines).decode())
+            found = found or until in lines
+        sys.stdout.flush()
+        return found
+
+    def _blocks(self) -> Iterator[bytes]:
+        while True:
+            while self._descriptor is not None and (block := os.read(self._descriptor, _BLOCK)):
+                yield block
+            if (newer := self._newer()) is None:
+                return
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+            self._descriptor = newer
+
+    def _newer(self) -> int | None:
+        """The file that was begun after the one that is open, or None."""
+        newer: Path | None = None
+        for number in range(_KEPT_BACKUPS + 1) if self._descriptor is not None else ():
+            path = self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+            with suppress(OSError):
+                if os.path.samestat(os.lstat(path), os.fstat(self._descriptor or 0)):
+                    return _open(newer) if newer else None
+            newer = path
+        return _open(self._path)
+
+
+def _open(path: Path) -> int | None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    return None

@@ -1,0 +1,167 @@
+"""The service as systemd would start it, but with ``check --inside`` in its place.
+
+A unit of its own, made of the service's unit and drop-ins, gives ``check --inside`` user, environment, sandbox and
+credentials; systemd itself is the one who reads them. It is there for a moment, in /run.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sched_runner import words
+from sched_runner.commands import units
+from sched_runner.commands.report import Report
+from sched_runner.commands.units import Line, Unit
+from sched_runner.record import columns
+from sched_runner.settings import environment_file, table
+from sched_runner.settings.places import Place
+
+_UNITS = Path("/run/systemd/system")
+_LARGEST = 1024 * 1024  # bytes
+# What would start, stop or report something else than this look, and what it sets itself.
+_LEFT_OUT = re.compile(
+    r"Exec(Start|Stop|Reload|Condition).*|Type|Restart.*|Watchdog.*|Standard(Input|Output|Error)|Timeout.*|BusName"
+    r"|PIDFile|Sockets|OpenFile|Success.*|RuntimeMaxSec|EnvironmentFile|LoadCredential|RuntimeDirectoryPreserve"
+    r"|RemainAfterExit|RemoveIPC"
+)
+_OWN = """Type=oneshot
+TimeoutStartSec=30
+RuntimeDirectoryPreserve=yes
+StandardOutput=file:{0}/report
+StandardError=file:{0}/errors
+"""
+
+
+def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
+    """What is found with the service's eyes, and where each value comes from."""
+    name = f"{place.name}.service"
+    if unit.get("LoadState") in ("not-found", "masked"):
+        state = "masked" if unit["LoadState"] == "masked" else "not there: sudo ./deploy/install.sh puts it there"
+        return Report(faults=[f"{name} is {state}"]), {}
+    found = units.service_lines(units.said("systemctl", "cat", "--no-pager", name))
+    lines = [line._replace(value=units.with_names(line.value, name)) for line in found]
+    good, faults = _sources(lines)
+    report = _seen_from_inside(place, lines, good)
+    unreadable = tuple(fault.partition(": ")[0] for fault in faults)
+    report.faults = faults + [fault for fault in report.faults if not (faults and fault.startswith(unreadable))]
+    if unit.get("NeedDaemonReload") == "yes":
+        report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
+    return report, origins(lines)
+
+
+def _sources(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
+    """The environment files and credentials that are there, as assignments, and faults that name the others."""
+    good, faults = [], []
+    for path, is_needed in units.environment_files(units.values(lines, "EnvironmentFile")):
+        fault = _fault_of_file(path)
+        if fault and (is_needed or path.exists()):
+            faults.append(f"{path} cannot be read: {fault}")
+        if not fault:
+            good.append(f"EnvironmentFile={path}")
+    for value in units.values(lines, "LoadCredential"):
+        name, _, source = value.partition(":")
+        if source.startswith("/") and not os.path.exists(source):
+            faults.append(f"{source} is not there: without its credential {name} the service does not start")
+        else:
+            good.append(f"LoadCredential={value}")
+    user = (units.values(lines, "User") or ["root"])[-1]
+    if "%" not in user and not user.isdigit():
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            faults.append(f"User={user}: there is no such user")
+    return good, faults
+
+
+def _fault_of_file(path: Path) -> str:
+    """Why systemd could not read it, or would wait for ever; empty if all is well."""
+    if "%" in str(path):
+        return ""
+    try:
+        return "" if stat.S_ISREG(path.stat().st_mode) else "it is not a regular file"
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _seen_from_inside(place: Place, lines: Sequence[Line], good: Sequence[str]) -> Report:
+    name = f"main-scheduler-check-{os.urandom(4).hex()}.service"
+    file = _UNITS / name
+    with (
+        tempfile.TemporaryDirectory(prefix="main-scheduler-check-", dir="/run") as directory,
+        _undone(lines),
+    ):
+        kept = [f"{line.name}={line.value}" for line in lines if not _LEFT_OUT.fullmatch(line.name)]
+        text = "\n".join(["[Service]", *kept, *good, f"ExecStart={_command(place, lines)}", _OWN.format(directory)])
+        try:
+            file.touch(mode=0o600)
+            file.write_text(f"[Unit]\nDescription=Check of {place.name}\n{text}")
+            units.said("systemctl", "start", name)
+            return _read(Path(directory, "report")) or Report(faults=[_why_not_started(name, Path(directory))])
+        finally:
+            file.unlink(missing_ok=True)
+            units.said("systemctl", "reset-failed", name)
+
+
+def _command(place: Place, lines: Sequence[Line]) -> str:
+    """What the service executes, but with ``check --inside`` for ``run``."""
+    command = "".join(units.values(lines, "ExecStart")[-1:])
+    asked, count = re.subn(r"(?<=\s)run(?=\s|$)", "check --inside", command, count=1)
+    default = f"/usr/local/bin/main-scheduler check --inside --env-file {place.env_file} --main {place.main}"
+    return asked if count else default
+
+
+def _read(path: Path) -> Report | None:
+    """The report, strictly: main.py has the same user as the process that wrote it."""
+    with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
+        return columns.read(Report, json.loads(file.read(_LARGEST)))
+    return None
+
+
+def _why_not_started(name: str, directory: Path) -> str:
+    """In systemd's words, which name what is missing in the sandbox; or in those of a fault of ours."""
+    with suppress(OSError, IndexError):
+        return words.printable((directory / "errors").read_text(errors="replace").splitlines()[-1])
+    units.said("journalctl", "--sync")
+    told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
+    why = re.search(r"Failed (?!with|at|to start)(.*)", told)
+    return words.printable(f"systemd could not start it: {why[0] if why else 'journalctl says more'}")
+
+
+@contextlib.contextmanager
+def _undone(lines: Sequence[Line]) -> Iterator[None]:
+    """No new directory stays: systemd makes those of a unit that it starts."""
+    tops = {
+        "StateDirectory": "/var/lib",
+        "LogsDirectory": "/var/log",
+        "CacheDirectory": "/var/cache",
+        "ConfigurationDirectory": "/etc",
+        "RuntimeDirectory": "/run",
+    }
+    words_of = {name: " ".join(units.values(lines, name)).split() for name in tops}
+    paths = (Path(tops[name], word) for name, found in words_of.items() for word in found)
+    new = [path for path in paths if not os.path.lexists(path)]
+    try:
+        yield
+    finally:
+        for path in new:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def origins(lines: Sequence[Line]) -> dict[str, str]:
+    """From which environment file or drop-in the value of each setting comes, as far as it can be told."""
+    found: dict[str, str] = {}
+    for line in lines:
+        if line.name == "Environment":
+            found |= dict.fromkeys(re.findall(r"\b(SCHED_\w+)=", line.value), line.file)
+    for path, _ in units.environment_files(units.values(lines, "EnvironmentFile")):
+        values: Mapping[str, str] = {} if _fault_of_file(path) else environment_file.read(path).values
+        found |= {name: str(path) for name in table.NAMES if name in values}
+    return found

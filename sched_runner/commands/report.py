@@ -1,0 +1,172 @@
+"""What ``main-scheduler check`` finds: the settings, the next due times, and everything that would keep a run away."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sched_runner import words
+from sched_runner.commands.owner import OperatorError
+from sched_runner.record import columns
+from sched_runner.record.columns import column
+from sched_runner.record.state import State
+from sched_runner.record.status import Status
+from sched_runner.record.store import StateError, read_text
+from sched_runner.run.command import command, reason
+from sched_runner.schedule import cadence
+from sched_runner.settings import table
+from sched_runner.settings.source import Source
+from sched_runner.settings.table import Settings, parse_url
+from sched_runner.tell.deliveries import SENDMAIL
+
+_DUE_TIMES = 5
+_FOR_A_SHELL = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"}
+# The service's sandbox hides these, and the alert's does not.
+_HIDDEN = ("/home/", "/root/", "/run/user/")
+
+_TEXTS = columns.list_of(columns.text, 1000)
+
+
+def _texts_by_name(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return {name: columns.text(text) for name, text in value.items()}
+
+
+@dataclass
+class Report:
+    """What was found; ``values`` are the settings in words, ``given`` those that the environment has."""
+
+    values: dict[str, str] = column(_texts_by_name, dict)
+    given: list[str] = column(_TEXTS, list)
+    due: list[float] = column(columns.list_of(columns.moment, _DUE_TIMES), list)
+    notes: list[str] = column(_TEXTS, list)
+    warnings: list[str] = column(_TEXTS, list)
+    faults: list[str] = column(_TEXTS, list)
+
+
+def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Report:
+    """The report; ``has_its_eyes``: this process is the user whom the scheduler is, and sees what it would see."""
+    (settings, environ, warnings), found = source.read_all()
+    report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
+    report.given = [name for name in table.NAMES if environ.get(name)]
+    report.values = table.shown(settings)
+    if has_its_eyes:
+        report.faults += [words.printable(fault) for fault in faults(settings, environ)]
+    if not os.path.exists(settings.main) and (has_its_eyes or os.access(settings.main.parent, os.X_OK)):
+        report.notes.append(f"{words.printable(settings.main)} is not there (yet): a run would end as not started")
+    with suppress(OSError, StateError, OperatorError):
+        report.due = list(due_times(settings, look()))
+    return report
+
+
+def _with_hint(fault: str) -> str:
+    """The service's user has to read again, at a reload, what root has read for it at the start."""
+    hint = f"; {_user()} must be able to read it: give it the service's group, and mode 0640"
+    return fault + hint if fault.endswith("cannot be read: Permission denied") else fault
+
+
+def due_times(settings: Settings, status: Status) -> Iterator[float]:
+    """The next due times in seconds since the epoch."""
+    due = datetime.fromtimestamp(next_due(settings, status), UTC)
+    kept = cadence.of(settings, due)
+    for _ in range(_DUE_TIMES):
+        yield due.timestamp()
+        due = kept.after(due)
+
+
+def next_due(settings: Settings, status: Status) -> float:
+    """When the next run will be with these settings reloaded; if no scheduler runs, when it would be if one started.
+
+    In seconds since the epoch.
+    """
+    stored: State = status.state
+    if status.pid is not None and settings.calendar:
+        now = datetime.fromtimestamp(status.now, UTC)
+        due = cadence.of(settings, now).after(now).timestamp()
+    elif status.pid is not None and stored.next_due is not None:
+        due = stored.next_due - (stored.gap or settings.interval) + settings.interval
+        due = min(due, status.now + settings.interval)  # main.py may have written any time into the state
+    else:
+        due = cadence.first_due(stored, settings, status.now, status.boottime, supervised=False)
+    return max(status.now, due)
+
+
+def faults(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """Everything that would keep the scheduler or a run from starting, or somebody from being told."""
+    if settings.python:  # also if the script cannot be read
+        yield from _of_the_command(replace(settings, main=Path(os.devnull)), environ)
+        settings = replace(settings, python="")
+    yield from _of_the_command(settings, environ)
+    if settings.workdir is not None and not os.access(settings.workdir / ".", os.X_OK):
+        yield f"a run cannot start: the working directory {settings.workdir} is not there, or not for {_user()}"
+    yield from _unwritable("SCHED_LOG_DIR", settings.log_dir, ("scheduler.log", "scheduler.err"))
+    yield from _unwritable("SCHED_STATE_DIR", settings.state_dir, ("lock",))
+    if settings.metrics_file is not None:
+        yield from _unwritable("SCHED_METRICS_FILE", settings.metrics_file.parent, ())
+    if settings.alert_mail and not os.access(SENDMAIL, os.X_OK):
+        yield f"SCHED_ALERT_MAIL: this host has no {SENDMAIL}: install a mail server, or use SCHED_ALERT_COMMAND"
+    if settings.alert_command:
+        yield from _of_the_alert(settings.alert_command, environ)
+    yield from _of_the_credential(environ)
+
+
+def _of_the_command(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    try:
+        command(settings, environ)
+    except OSError as error:
+        is_absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+        if not (is_absent and error.filename == str(settings.main)):
+            hint = "; SCHED_PYTHON takes no options" if " " in settings.python and "options" not in str(error) else ""
+            yield f"a run cannot start: {reason(error)}{hint}"
+
+
+def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[str]:
+    """Why this user cannot write there, or make the directory; and which files there he cannot write to."""
+    there = next(path for path in (directory, *directory.parents) if os.path.exists(path))
+    if not os.path.isdir(there):
+        yield f"{name}: {there} is not a directory"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        lacks = f"has no directory {directory}, and " if there != directory else ""
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            hint = f"name {directory} with ReadWritePaths= in a drop-in"
+            yield f"{name}: the service {lacks}cannot write to {there}: {hint}"
+        else:
+            yield f"{name}: {_user()} {lacks}may not write to {there}"
+    else:
+        for path in (there / file for file in files if there == directory):
+            if os.path.lexists(path) and not os.access(path, os.W_OK):
+                yield f"{name}: {_user()} may not write to {path}"
+
+
+def _user() -> str:
+    import pwd
+
+    with suppress(KeyError):
+        return f"the user {pwd.getpwuid(os.geteuid()).pw_name}"
+    return f"the user {os.geteuid()}"
+
+
+def _of_the_alert(alert: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[str]:
+    program = alert[0]
+    if not program.startswith(_HIDDEN) and shutil.which(program, path=environ.get("PATH", os.defpath)) is None:
+        yield f"SCHED_ALERT_COMMAND: {program} is not there, or cannot be executed"
+    for word in alert[1:] if "-c" not in alert else ():
+        if (sign := ";" if word.endswith(";") else word) in _FOR_A_SHELL:
+            yield f"SCHED_ALERT_COMMAND: no shell reads it, so that {sign} is a mere word: use sh -c '…'"
+            return
+
+
+def _of_the_credential(environ: Mapping[str, str]) -> Iterator[str]:
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        try:
+            parse_url(read_text(Path(directory, "ping-url")).strip())
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            yield f"the credential ping-url: {error}"

@@ -1,0 +1,136 @@
+"""What systemd knows of our units: systemctl(1), and the text of a unit and its drop-ins (systemd.syntax(7))."""
+
+import glob
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+# What systemd gives a service (systemd.exec(5), Environment Variables in Spawned Processes).
+MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+EX_CONFIG = "78"
+
+_PATIENCE = 10.0  # seconds
+_WHY = {
+    "resources": "systemd could not start it",
+    "signal": "a signal ended it",
+    "core-dump": "it crashed",
+    "watchdog": "the watchdog ended it",
+    "timeout": "it took too long to start or to stop",
+    "oom-kill": "memory ran out",
+}
+
+Unit = Mapping[str, str]
+
+
+def said(*command: str, patience: float = 60.0) -> str:
+    """What such a command prints, in English; empty if there is no such command, or if it takes too long."""
+    with suppress(OSError, subprocess.SubprocessError):
+        ended = subprocess.run(
+            command,
+            env=MINIMAL,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=patience,
+            check=False,
+        )
+        return ended.stdout.decode(errors="backslashreplace")
+    return ""
+
+
+def show(names: Sequence[str], *properties: str) -> dict[str, Unit]:
+    """These properties of units, by the unit's name, in one call; a property with several values has a line for each.
+
+    Empty if systemd does not answer.
+    """
+    found: dict[str, Unit] = {}
+    asked = ("systemctl", "show", f"--property=Id,{','.join(properties)}", "--", *names)
+    for block in said(*asked, patience=_PATIENCE).split("\n\n"):
+        unit: dict[str, str] = {}
+        for line in block.splitlines():
+            name, equals, value = line.partition("=")
+            if equals:
+                unit[name] = f"{unit[name]}\n{value}" if name in unit else value
+        if unit.get("Id"):
+            found[unit["Id"]] = unit
+    return found
+
+
+def main_pid(unit: Unit) -> int | None:
+    """The service's process if it has said that it is ready, and is still there."""
+    is_up = unit.get("ActiveState") in ("active", "reloading", "deactivating")
+    pid = int(unit.get("MainPID") or 0) if is_up else 0
+    return pid if pid and os.path.exists(f"/proc/{pid}") else None
+
+
+def is_enabled(unit: Unit) -> bool:
+    """Whether systemd starts it at boot."""
+    return unit.get("UnitFileState", "").startswith("enabled")
+
+
+def why_down(unit: Unit) -> str:
+    """Why the unit is not up, in words; empty if nobody wanted it to be."""
+    if unit.get("LoadState") == "masked":
+        return "it is masked: systemctl unmask undoes that"
+    active, status = unit.get("ActiveState"), unit.get("ExecMainStatus", "")
+    if active not in ("failed", "activating"):
+        return ""
+    if status == EX_CONFIG:
+        return "its settings are faulty: main-scheduler check says what"
+    why = _WHY.get(unit.get("Result", ""), f"it ended with exit status {status}")
+    if unit.get("SubState") == "auto-restart":
+        return f"{why}, and systemd starts it again and again: journalctl -u {unit['Id']}"
+    return f"{why}: journalctl -u {unit['Id']}" if active == "failed" else ""
+
+
+class Line(NamedTuple):
+    """An assignment in the section [Service], and the file that it stands in."""
+
+    file: str
+    name: str
+    value: str
+
+
+def service_lines(text: str) -> Iterator[Line]:
+    """The assignments of the section [Service] in what ``systemctl cat`` prints, in systemd's order."""
+    file = section = ""
+    for line in re.sub(r"\\\n(\s*[#;].*\n)*", " ", text).splitlines():
+        if match := re.match(r"# (/\S+)$", line):
+            file, section = match[1], ""
+        elif match := re.match(r"\[(.*)\]\s*$", line):
+            section = match[1]
+        elif section == "Service" and "=" in line and not line.lstrip().startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            yield Line(file, name.strip(), value.strip())
+
+
+def values(lines: Sequence[Line], name: str) -> list[str]:
+    """The values of one name; an empty one takes back those before it."""
+    found: list[str] = []
+    for line in lines:
+        if line.name == name:
+            found = [*found, line.value] if line.value else []
+    return found
+
+
+def with_names(value: str, unit: str) -> str:
+    """The value with the specifiers filled in that name the unit (systemd.unit(5)); others are left to systemd."""
+    full = unit.removesuffix(".service")
+    prefix, _, instance = full.partition("@")
+    path = instance or prefix
+    known = {"n": unit, "N": full, "p": prefix, "i": instance, "j": prefix.rpartition("-")[2]}
+    unescaped = {"P": prefix.replace("-", "/"), "I": instance.replace("-", "/"), "f": "/" + path.replace("-", "/")}
+    known |= unescaped | {"J": known["j"], "%": "%%"}
+    return re.sub(r"%(.)", lambda match: known.get(match[1], match[0]), value)
+
+
+def environment_files(files: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+    """The paths that EnvironmentFile= means, and whether each must be there."""
+    for file in files:
+        path = file.removeprefix("-")
+        for found in sorted(glob.glob(path)) or [path]:
+            yield Path(found), not file.startswith("-")

@@ -1,0 +1,99 @@
+"""How an alert leaves the host: by the host's sendmail, or by a command of the operator's. Each has a minute."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from subprocess import PIPE, STDOUT
+
+from sched_runner import words
+from sched_runner.record.outcome import signal_name
+
+SENDMAIL = "/usr/sbin/sendmail"
+LASTS = 60.0  # seconds
+_DYING_LASTS = 5.0  # seconds
+_LAST_WORDS = 0.2  # seconds
+_SAID = 4096  # bytes of what the command said that are kept
+
+
+class UndeliveredError(Exception):
+    """It could not be told. The words can be shown."""
+
+
+def by_mail(addresses: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> None:
+    """Hand a mail to the host's sendmail. Raises UndeliveredError."""
+    if not os.access(SENDMAIL, os.X_OK):
+        raise UndeliveredError(f"this host has no {SENDMAIL}; postfix, exim4 and msmtp-mta bring one")
+    run((SENDMAIL, "-i", "-t"), mail(addresses, sender, subject, text), environ)
+
+
+def mail(addresses: Sequence[str], sender: str, subject: str, text: str) -> bytes:
+    """The mail of an alert."""
+    from email.message import EmailMessage
+
+    made = EmailMessage()
+    made["To"] = ", ".join(addresses)
+    made["Subject"] = f"{sender}: {subject}".replace("=?", "= ?")  # or it would be decoded (RFC 2047)
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+    made.set_content(f"{sender}: {subject}\n\n{text}\n")
+    return made.as_bytes()
+
+
+def by_command(command: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> None:
+    """Give the text to the operator's command. Raises UndeliveredError."""
+    run(command, f"{sender}: {subject}\n\n{text}\n".encode(), environ)
+
+
+def is_enabled(unit: str, environ: Mapping[str, str]) -> bool:
+    """Whether systemd starts this unit at boot."""
+    try:
+        run(("systemctl", "is-enabled", "--quiet", unit), b"", environ)
+    except UndeliveredError:
+        return False
+    return True
+
+
+def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None:
+    """Run the command with the text on its standard input. Raises UndeliveredError unless it succeeds in time."""
+    name = words.printable(command[0])
+    with open(os.memfd_create("alert"), "w+b") as given:  # a pipe may be too small, and the disk full
+        given.write(text)
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                command, stdin=given, stdout=PIPE, stderr=STDOUT, env=environ, start_new_session=True
+            )
+        except (OSError, ValueError) as error:
+            raise UndeliveredError(f"{name}: {words.printable(error)}") from None
+    said = _wait(process)
+    if said is None:
+        raise UndeliveredError(f"{name} was not done after {LASTS:g} s, and was killed")
+    if process.returncode < 0:
+        raise UndeliveredError(f"{name} was ended by {signal_name(-process.returncode)}: {said}")
+    if process.returncode:
+        raise UndeliveredError(f"{name} ended with exit status {process.returncode}: {said}")
+
+
+def _wait(process: subprocess.Popen[bytes]) -> str | None:
+    """Wait for the end of the command; gives the begin of what it said, None if it had to be killed."""
+    said = bytearray()
+
+    def keep_begin() -> None:
+        assert process.stdout is not None
+        while more := os.read(process.stdout.fileno(), 65536):
+            said.extend(more[: _SAID - len(said)])
+
+    reader = threading.Thread(target=keep_begin, daemon=True)
+    reader.start()
+    try:
+        process.wait(LASTS)
+    except subprocess.TimeoutExpired:
+        with suppress(OSError):  # a setuid program
+            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_DYING_LASTS)
+        return None
+    reader.join(_LAST_WORDS)  # not to its end: what delivers in the background, as exim does, holds the pipe
+    return words.printable(said.decode(errors="replace").strip())

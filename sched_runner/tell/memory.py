@@ -1,0 +1,52 @@
+"""What operators were told, by each way of telling."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from sched_runner.record import store
+from sched_runner.tell import alerts
+from sched_runner.tell.alerts import Told
+from sched_runner.troubles import fault_of
+
+_SIZE = 1024  # bytes: what is told later has room already, if the disk is full then
+
+
+class Memory:
+    """Is kept in a file, which is made while there is room."""
+
+    def __init__(self, directory: Path, now: float) -> None:
+        """What is said to have been told after ``now`` is no memory of ours."""
+        self._file = directory / store.TOLD
+        found = {way: alerts.told(values) for way, values in store.read_object(self._file).items()}
+        self._told = {way: told for way, told in found.items() if told.when <= now}
+        if not self._file.exists():
+            self._save()
+
+    def told(self, way: str) -> Told:
+        """What was told this way last."""
+        return self._told.get(way, Told())
+
+    def keep(self, way: str, told: Told) -> str:
+        """Remember this; gives why that cannot be done, or an empty string."""
+        self._told[way] = told
+        return self._save()
+
+    def _save(self) -> str:
+        text = json.dumps({way: asdict(told) for way, told in self._told.items()}).ljust(_SIZE) + "\n"
+        fault = fault_of(lambda: self._replace(text))
+        return fault if fault and fault_of(lambda: self._overwrite(text)) else ""
+
+    def _replace(self, text: str) -> None:
+        self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if self._file.is_dir():  # a script may have made it, to have nothing remembered
+            store.set_aside(self._file)
+        store.write_atomic(self._file, text)
+
+    def _overwrite(self, text: str) -> None:
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, text.encode(), 0)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,67 @@
+"""Tells alerts by every way that is set; each way is remembered on its own, so that one that fails repeats no other."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from sched_runner import clock, words
+from sched_runner.output.outputs import Output
+from sched_runner.record import messages
+from sched_runner.record.state import State
+from sched_runner.tell import alerts
+from sched_runner.tell.alerts import Alert, Told
+from sched_runner.tell.deliveries import UndeliveredError
+from sched_runner.tell.memory import Memory
+
+# What changes while an alert is delivered starts no other: look again, but not for ever.
+_ROUNDS = 10
+_LASTS = 100.0  # seconds; a round that has begun may take two minutes more
+# If nothing can be remembered, alerts go out in these seconds of each day.
+_SLOT = 360.0
+
+# Takes subject and text. Raises UndeliveredError.
+Way = Callable[[str, str], None]
+
+
+def record(output: Output, subject: str, _: str) -> None:
+    """Write the record of an alert; the output of the run is in the journal already. Raises UndeliveredError."""
+    output.handle(messages.alert(subject))
+    if any(output.troubles):
+        raise UndeliveredError("nobody takes the record")
+
+
+def attempt(way: Way, alert: Alert) -> str:
+    """Tell it; gives why that failed, or an empty string."""
+    try:
+        way(words.printable(alert.subject), words.printable_lines(alert.text))
+    except UndeliveredError as error:
+        return str(error)
+    return ""
+
+
+def tell(look: Callable[[], tuple[Alert | None, State]], ways: Mapping[str, Way], memory: Memory) -> dict[str, str]:
+    """Tell what ``look`` finds until nothing is new; gives why, for each way that failed."""
+    begin, failed = time.monotonic(), dict[str, str]()
+    for _ in range(_ROUNDS):
+        trouble, state = look()
+        results = {
+            name: fault
+            for name, way in ways.items()
+            if name not in failed and (fault := _tell(trouble, state, name, way, memory)) is not None
+        }
+        failed |= {name: fault for name, fault in results.items() if fault}
+        if not results or time.monotonic() - begin > _LASTS:
+            break
+    return failed
+
+
+def _tell(trouble: Alert | None, state: State, name: str, way: Way, memory: Memory) -> str | None:
+    """Tell one way; gives None if it was told already, else why it failed, or an empty string."""
+    told, now = memory.told(name), clock.wall()
+    alert = alerts.due(trouble, state, told, now)
+    if alert is None:
+        return None
+    if (fault := memory.keep(name, told)) and now % alerts.DAY > _SLOT:
+        return f"it cannot be remembered that it was told, so it is told once a day: {fault}"
+    if not (fault := attempt(way, alert)):
+        memory.keep(name, Told(alert.kind, now, state.failures_in_a_row, state.last_success))
+    return fault

@@ -1,0 +1,76 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sched_runner.commands import check, report
+from sched_runner.record.state import State
+from sched_runner.record.status import Status
+from sched_runner.settings import places, table
+from sched_runner.settings.source import Source
+
+NOW = 1_700_000_000.0
+PLACE = places.here(Path("/srv/job"))
+UP = State(gap=60.0, next_due=NOW + 20)
+
+
+def status(state=UP, pid: int | None = 42):
+    return Status("main-scheduler", pid, state, NOW, 1000.0, "this boot")
+
+
+def next_due(state, *, pid: int | None = 42, **settings):
+    return report.next_due(table.load(settings, PLACE), status(state, pid))
+
+
+def found(**environ):
+    return report.of(Source(environ, None, PLACE), status, has_its_eyes=False)
+
+
+def lines(**environ):
+    return [" ".join(line.split()) for line in check.text(found(**environ), {}, "the environment").splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("interval", "first"),
+    [
+        ("1min", NOW + 20),
+        # As a reload would have it: counted from the last due time.
+        ("5min", NOW + 260),
+        ("10s", NOW),
+    ],
+)
+def test_the_next_run_of_one_that_is_up_is_due_as_if_the_settings_were_reloaded(interval, first):
+    assert next_due(UP, SCHED_INTERVAL=interval) == first
+
+
+def test_the_next_run_of_one_that_is_down_is_due_as_if_it_were_started():
+    assert next_due(State(), pid=None) == NOW
+    assert next_due(State(due=NOW - 20), pid=None, SCHED_START="resume") == NOW + 40
+
+
+@pytest.mark.parametrize("due", [0.0, NOW + 1e9, 253_370_764_800.0])
+@pytest.mark.parametrize("gap", [None, 0.0, 1.0, 6e9])
+@pytest.mark.parametrize("interval", ["0.1s", "4h", "100y"])
+def test_due_times_can_be_shown_whatever_main_py_has_written_into_the_state(due, gap, interval):
+    settings = table.load({"SCHED_INTERVAL": interval}, PLACE)
+    times = list(report.due_times(settings, status(replace(UP, next_due=due, gap=gap))))
+    assert NOW <= times[0] <= NOW + settings.interval
+    assert len(times) == 5
+
+
+def test_each_setting_has_a_line_with_its_value_and_where_it_is_from():
+    shown = lines(SCHED_ENV="prod", SCHED_TIMEOUT="26h 30min", SCHED_START="")
+    assert shown[:2] == ["SCHED_ENV prod from the environment", "SCHED_INTERVAL 4 h from the default"]
+    assert {"SCHED_TIMEOUT 1 d 2 h 30 min from the environment", "SCHED_START now from the default"} < set(shown)
+    assert [line.split()[0] for line in shown[: len(table.NAMES)]] == list(table.NAMES)
+
+
+def test_a_drop_in_or_a_file_is_named_if_it_is_known_to_have_given_the_value():
+    shown = check.text(found(SCHED_ENV="prod", SCHED_START="now"), {"SCHED_ENV": "/etc/prod.env"}, "elsewhere")
+    assert [line.split(" from ")[1] for line in shown.splitlines() if "SCHED_ENV" in line] == ["/etc/prod.env"]
+    assert [line.split(" from ")[1] for line in shown.splitlines() if "SCHED_START" in line] == ["elsewhere"]
+
+
+def test_a_script_that_is_not_there_yet_is_named(monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: True)
+    assert "/none/main.py is not there (yet): a run would end as not started" in lines(SCHED_MAIN="/none/main.py")

@@ -1,0 +1,81 @@
+import os
+
+import pytest
+
+from sched_runner.commands.following import LogFile
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "scheduler.log"
+
+
+def append(path, *lines):
+    with path.open("a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def rotate(path):
+    for n in (4, 3, 2, 1):
+        if (older := path.with_name(f"scheduler.log.{n}")).exists():
+            older.rename(path.with_name(f"scheduler.log.{n + 1}"))
+    path.rename(path.with_name("scheduler.log.1"))
+
+
+def test_what_comes_is_shown_and_nothing_of_before(path, capsys):
+    append(path, "before")
+    log = LogFile(path)
+    append(path, "one", "two")
+    assert not log.show(until=b"three")
+    append(path, "three")
+    assert log.show(until=b"three")
+    assert capsys.readouterr().out == "one\ntwo\nthree\n"
+
+
+def test_a_line_is_shown_when_it_is_whole(path, capsys):
+    log = LogFile(path)
+    path.write_text("ha")
+    log.show()
+    assert capsys.readouterr().out == ""
+    append(path, "lf")
+    log.show()
+    assert capsys.readouterr().out == "half\n"
+
+
+@pytest.mark.parametrize("rotations", [1, 3, 5])
+def test_nothing_is_left_out_or_doubled_over_rotations(path, capsys, rotations):
+    append(path, "before")
+    log = LogFile(path)
+    for n in range(rotations):
+        append(path, f"line {n}")
+        rotate(path)
+    append(path, "last")
+    log.show()
+    log.show()
+    assert capsys.readouterr().out.splitlines() == [*(f"line {n}" for n in range(rotations)), "last"]
+
+
+def test_in_the_middle_of_a_rotation_it_is_waited_for_the_new_file(path, capsys):
+    append(path, "before")
+    log = LogFile(path)
+    append(path, "one")
+    rotate(path)
+    log.show()
+    append(path, "two")
+    log.show()
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
+def test_what_main_py_puts_in_the_place_of_the_log_is_not_followed(path, capsys, make):
+    make(path)
+    log = LogFile(path)
+    assert not log.show()
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_terminal_would_obey_is_shown_escaped(path, capsys):
+    log = LogFile(path)
+    append(path, "\x1b[2Jgone")
+    log.show()
+    assert capsys.readouterr().out == "\\x1b[2Jgone\n"

@@ -1,0 +1,125 @@
+import fcntl
+import os
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from sched_runner.record.lock import LockFile
+
+
+def test_a_lock_of_our_own_has_no_other_holder(tmp_path):
+    lock = LockFile(tmp_path)
+    assert lock.acquire(LockFile.SCHEDULER)
+    assert lock.holder(LockFile.SCHEDULER) is None
+
+
+def test_a_lock_that_is_planted_as_a_link_is_refused(tmp_path):
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic links"):
+        LockFile(tmp_path)
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_lock_is_not_made_by_one_who_only_asks(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        LockFile(tmp_path, writable=False)
+
+
+class Other:
+    """Another process in the eyes of the kernel: its locks are those of an open file (fcntl(2), F_OFD_SETLK)."""
+
+    def __init__(self, directory):
+        self.descriptor = os.open(directory / "lock", os.O_RDWR)
+
+    def lock(self, which, kind=fcntl.F_WRLCK):
+        flock = struct.pack("hhqqi4x", kind, os.SEEK_SET, which, 1, 0)
+        fcntl.fcntl(self.descriptor, fcntl.F_OFD_SETLK, flock)
+
+    def unlock(self, which):
+        self.lock(which, fcntl.F_UNLCK)
+
+    def is_free(self, which):
+        try:
+            self.lock(which)
+        except BlockingIOError:
+            return False
+        self.unlock(which)
+        return True
+
+
+ALL = (LockFile.SCHEDULER, LockFile.RUN, LockFile.UPDATE)
+
+
+@pytest.mark.parametrize("which", ALL)
+def test_each_lock_is_held_by_one_and_is_no_other_lock(tmp_path, which):
+    lock = LockFile(tmp_path)
+    other = Other(tmp_path)
+    assert lock.acquire(which)
+    assert [other.is_free(each) for each in ALL] == [each != which for each in ALL]
+    lock.release(which)
+    assert all(other.is_free(each) for each in ALL)
+
+
+@pytest.mark.parametrize("which", ALL)
+def test_a_lock_that_another_has_is_not_waited_for(tmp_path, which):
+    lock = LockFile(tmp_path)
+    other = Other(tmp_path)
+    other.lock(which)
+    assert not lock.acquire(which)
+    assert lock.holder(which) == 0  # whose process cannot be told
+    other.unlock(which)
+    assert lock.holder(which) is None
+    assert lock.acquire(which)
+
+
+def test_a_second_scheduler_is_told_that_there_is_one(tmp_path):
+    lock = LockFile(tmp_path)
+    other = Other(tmp_path)
+    other.lock(LockFile.SCHEDULER)
+    assert lock.claim() == 0
+    other.unlock(LockFile.SCHEDULER)
+    assert lock.claim() is None
+
+
+def test_an_update_waits_for_another_s_and_not_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("sched_runner.record.lock._UPDATE_LASTS", 0.03)
+    lock = LockFile(tmp_path)
+    other = Other(tmp_path)
+    other.lock(LockFile.UPDATE)
+    begun = time.monotonic()
+    with lock.update():
+        assert 0.03 <= time.monotonic() - begun < 1
+    other.unlock(LockFile.UPDATE)
+    with lock.update():
+        assert not other.is_free(LockFile.UPDATE)
+    assert other.is_free(LockFile.UPDATE)
+
+
+def replace_with_another(path):
+    path.rename(path.with_name("old"))
+    path.touch()
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, replace_with_another])
+def test_a_lock_file_that_somebody_has_removed_is_made_anew_with_all_that_was_held(tmp_path, lose):
+    lock = LockFile(tmp_path)
+    lock.claim()
+    lock.acquire(LockFile.RUN)
+    assert lock.is_in_place()
+    lose(tmp_path / "lock")
+    assert not lock.is_in_place()
+    lock.restore()
+    assert lock.is_in_place()
+    other = Other(tmp_path)
+    assert [other.is_free(which) for which in ALL] == [False, False, True]
+
+
+def test_a_lock_file_in_its_place_is_left_alone(tmp_path):
+    lock = LockFile(tmp_path)
+    lock.claim()
+    before = os.stat(tmp_path / "lock").st_ino
+    lock.restore()
+    assert os.stat(tmp_path / "lock").st_ino == before
+    assert not Other(tmp_path).is_free(LockFile.SCHEDULER)

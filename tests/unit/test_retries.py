@@ -1,0 +1,63 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sched_runner import clock
+from sched_runner.record.outcome import FAILURES, Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import Retry, State
+from sched_runner.schedule import retries
+from sched_runner.settings import places, table
+
+NOW, BOOT = 1_000_000.0, 500.0
+HOUR = 3600.0
+SETTINGS = replace(table.load({}, places.here(Path("/srv"))), retries=3, retry_after=60.0)
+
+
+def after(outcome=Outcome.FAILED, attempt=1, settings=SETTINGS, next_due=NOW + HOUR):
+    return retries.after(Run(7, outcome, attempt=attempt), settings, NOW, BOOT, next_due)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_a_failure_is_made_again(outcome):
+    assert (after(outcome) is not None) is (outcome in FAILURES)
+
+
+@pytest.mark.parametrize(("attempt", "wait"), [(1, 60.0), (2, 120.0), (3, 240.0)])
+def test_each_wait_is_twice_the_one_before(attempt, wait):
+    assert after(attempt=attempt) == Retry(NOW + wait, BOOT + wait, attempt + 1)
+
+
+@pytest.mark.parametrize("attempt", [4, 5, 10**6])
+def test_after_the_last_attempt_there_is_none(attempt):
+    assert after(attempt=attempt) is None
+
+
+def test_without_the_setting_there_is_none():
+    assert after(settings=replace(SETTINGS, retries=0)) is None
+
+
+@pytest.mark.parametrize(("until_due", "is_made"), [(59.0, False), (60.0, False), (60.1, True)])
+def test_there_is_none_at_or_after_the_next_due_time(until_due, is_made):
+    assert (after(next_due=NOW + until_due) is not None) is is_made
+
+
+def test_a_great_number_of_attempts_overflows_nothing():
+    assert after(attempt=5000, settings=replace(SETTINGS, retries=10**5)) is None
+
+
+@pytest.mark.parametrize(
+    ("boot_id", "retry", "resumed"),
+    [
+        (clock.boot_id(), Retry(NOW - 9e6, BOOT + 30, 2), Retry(NOW + 30, BOOT + 30, 2)),
+        (clock.boot_id(), Retry(NOW + 9e6, BOOT - 30, 2), Retry(NOW, BOOT, 2)),
+        ("another host's", Retry(NOW + 30, BOOT + 9e6, 2), Retry(NOW + 30, BOOT + 30, 2)),
+        ("another host's", Retry(NOW - 30, BOOT + 9e6, 4), Retry(NOW, BOOT, 4)),
+        (clock.boot_id(), Retry(NOW + 30, BOOT + 30, 5), None),
+        (clock.boot_id(), None, None),
+    ],
+    ids=["same boot", "its time has passed", "another boot", "passed there", "fewer are wanted by now", "none"],
+)
+def test_a_planned_retry_is_resumed_by_the_clock_that_can_be_believed(boot_id, retry, resumed):
+    assert retries.resumed(State(boot_id=boot_id, retry=retry), SETTINGS, NOW, BOOT) == resumed

@@ -1,0 +1,151 @@
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sched_runner.clock import SteadyClock
+from sched_runner.schedule.cadence import FixedRate
+from sched_runner.schedule.scheduler import Scheduler
+from sched_runner.settings import places, table
+
+NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SETTINGS = table.load({}, places.here(Path("/srv")))
+BOOT = NOON.timestamp() - 5000  # the boot clock reads 5000 s at noon
+
+
+class Hands:
+    """Of a clock that somebody may set and that may stand still: ``set_by`` and ``gone`` are in seconds."""
+
+    def __init__(self, now: datetime, *, runs: bool = False) -> None:
+        self.begun = time.monotonic()
+        self.runs = runs
+        self.at = now.timestamp() - BOOT
+        self.set_by = self.gone = 0.0
+
+    def boottime(self) -> float:
+        return self.at + self.gone + (time.monotonic() - self.begun if self.runs else 0.0)
+
+    def wall(self) -> float:
+        return BOOT + self.boottime() + self.set_by
+
+
+def scheduler_at(now, perform=lambda: None, *, skipped=None, hands=None):
+    """With a run due at noon, and every hour."""
+    hands = hands or Hands(now)
+    on_skip = [].append if skipped is None else skipped.append
+    steady = SteadyClock(hands.wall, hands.boottime)
+    scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=on_skip, clock=steady)
+    scheduler.begin(FixedRate(HOUR, NOON), NOON, None)
+    return scheduler
+
+
+@pytest.mark.parametrize(
+    ("before", "following"),
+    [
+        (timedelta(minutes=1), NOON - HOUR + 3 * HOUR),
+        (timedelta(milliseconds=1), NOON - HOUR + 3 * HOUR),
+        # Found due, and not made yet.
+        (timedelta(0), NOON),
+        (timedelta(milliseconds=-1), NOON),
+    ],
+)
+def test_a_new_interval_counts_from_the_last_due_time_and_loses_no_run_that_is_due(before, following):
+    scheduler = scheduler_at(NOON - before)
+    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due), SETTINGS)
+    assert scheduler.next_due == following
+
+
+def test_a_new_interval_loses_no_run_that_was_asked_for():
+    scheduler = scheduler_at(NOON - timedelta(minutes=1))
+    scheduler.run_now()
+    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due), SETTINGS)
+    assert scheduler.next_due == NOON - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "is_asked_for", "due"),
+    [
+        (timedelta(milliseconds=8), False, NOON),
+        (timedelta(0), False, NOON),
+        (timedelta(hours=-9.5), False, NOON + 9 * HOUR),
+        # Asked for, it begins at once, and is not the one that is due a moment later.
+        (timedelta(seconds=5), True, NOON - HOUR),
+        (timedelta(minutes=1), True, NOON - HOUR),
+    ],
+)
+def test_a_run_waits_for_its_own_due_time_and_for_no_other(before, is_asked_for, due):
+    found = []
+
+    def perform():
+        found.append((scheduler.due(), scheduler.now()))
+        scheduler.leave()
+
+    scheduler = scheduler_at(NOON - before, perform, hands=Hands(NOON - before, runs=True))
+    if is_asked_for:
+        scheduler.run_now()
+    scheduler.start()
+    ((told, began),) = found
+    assert told[:2] == pytest.approx((due.timestamp(), due.timestamp() - BOOT))
+    assert max(due, NOON - before) <= began < max(due, NOON - before) + timedelta(seconds=4)
+
+
+def test_a_run_that_goes_on_knows_when_the_next_one_is_due():
+    found = []
+
+    def perform():
+        found.append((*scheduler.due(), scheduler.plan().next_due))
+        scheduler.leave()
+
+    scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=lambda due: None)
+    now = scheduler.now()
+    scheduler.begin(FixedRate(HOUR, now), now, None)
+    scheduler.start()
+    boottime = now.timestamp() - scheduler.clock.at(0.0)
+    assert found == [pytest.approx((now.timestamp(), boottime, 1, (now + HOUR).timestamp()))]
+
+
+@pytest.mark.parametrize("step", [-1e8, -3600.0, -0.06, 0.06, 3600.0, 1e8])
+def test_a_step_of_the_clock_moves_the_due_times_with_it(step, caplog):
+    hands = Hands(NOON - timedelta(minutes=1))
+    scheduler = scheduler_at(NOON, hands=hands)
+    hands.set_by += step
+    with caplog.at_level(logging.INFO):
+        scheduler._follow_clock()
+        scheduler._follow_clock()
+    assert (scheduler.next_due - scheduler.now()).total_seconds() == pytest.approx(60.0)
+    assert scheduler.now().timestamp() == pytest.approx(hands.wall())
+    told = [record.getMessage() for record in caplog.records if "the clock was set" in record.getMessage()]
+    assert len(told) == (abs(step) >= 1)
+
+
+def test_a_clock_that_is_read_late_has_not_been_set():
+    hands = Hands(NOON - timedelta(minutes=1))
+    scheduler = scheduler_at(NOON, hands=hands)
+    hands.set_by += 0.04
+    scheduler._follow_clock()
+    assert scheduler.next_due == NOON
+
+
+def test_a_due_run_that_no_thread_has_begun_means_that_the_schedule_is_not_kept():
+    hands = Hands(NOON)
+    scheduler = scheduler_at(NOON, hands=hands)
+    assert scheduler.is_kept()
+    scheduler._awaited_since = scheduler.clock.boottime()
+    hands.gone = 9.0
+    assert scheduler.is_kept()
+    hands.gone = 11.0
+    assert not scheduler.is_kept()
+
+
+def test_a_due_run_that_finds_one_going_is_skipped_and_one_that_has_just_ended_is_made_soon():
+    skipped = []
+    scheduler = scheduler_at(NOON, skipped=skipped)
+    scheduler._skipped(None)
+    assert skipped == []
+    assert scheduler.next_due == NOON + timedelta(milliseconds=20)
+    scheduler._active = True
+    scheduler._skipped(None)
+    assert skipped == [NOON]

@@ -1,0 +1,143 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from sched_runner.commands import inspection, units
+from sched_runner.commands.report import Report
+from sched_runner.settings import places
+
+TEXT = """# /usr/local/lib/systemd/system/main-scheduler@.service
+# A comment.
+[Unit]
+Description=no = line of the service
+[Service]
+Environment=HOME=%S/%N
+EnvironmentFile=-/etc/default/%N
+ExecStart=/usr/local/bin/main-scheduler run --env-file /etc/default/%N \\
+    --main /opt/main-scheduler/%i/main.py
+Environment=A=1
+; B=2
+
+# /etc/systemd/system/main-scheduler@reports.service.d/a.conf
+[Service]
+Environment=
+Environment=SCHED_ENV=prod
+LoadCredential=x:/etc/%%x
+[Install]
+WantedBy=multi-user.target
+"""
+NAME = "main-scheduler@my-reports.service"
+LINES = [line._replace(value=units.with_names(line.value, NAME)) for line in units.service_lines(TEXT)]
+
+
+def test_a_unit_is_read_as_systemd_reads_it():
+    assert units.values(LINES, "Environment") == ["SCHED_ENV=prod"]
+    assert units.values(LINES, "EnvironmentFile") == ["-/etc/default/main-scheduler@my-reports"]
+    assert units.values(LINES, "LoadCredential") == ["x:/etc/%%x"]
+    assert units.values(LINES, "WantedBy") == units.values(LINES, "Description") == units.values(LINES, "B") == []
+    assert {line.file.rpartition("/")[2] for line in LINES} == {"main-scheduler@.service", "a.conf"}
+
+
+def test_check_takes_the_place_of_run():
+    place = places.installed("my-reports")
+    asked = "check --inside --env-file /etc/default/main-scheduler@my-reports"
+    assert " ".join(inspection._command(place, LINES).split()) == (
+        f"/usr/local/bin/main-scheduler {asked} --main /opt/main-scheduler/my-reports/main.py"
+    )
+    assert asked in inspection._command(place, [])
+
+
+@pytest.mark.parametrize(
+    ("specifiers", "names"),
+    [
+        ("%n %N %p %i", "main-scheduler@my-reports.service main-scheduler@my-reports main-scheduler my-reports"),
+        ("%P %I %j %f", "main/scheduler my/reports scheduler /my/reports"),
+        ("%S %h %% 100%", "%S %h %% 100%"),
+    ],
+)
+def test_the_names_of_the_unit_are_filled_in_and_other_specifiers_left(specifiers, names):
+    assert units.with_names(specifiers, NAME) == names
+
+
+def test_properties_are_read_for_each_unit(monkeypatch):
+    said = "Id=a.service\nMainPID=3\nEnvironmentFiles=/x (no)\nEnvironmentFiles=/y (no)\n\nId=b.service\nMainPID=0\n"
+    monkeypatch.setattr(units, "said", lambda *command, patience: said)
+    assert units.show(["a.service", "b.service"], "MainPID", "EnvironmentFiles") == {
+        "a.service": {"Id": "a.service", "MainPID": "3", "EnvironmentFiles": "/x (no)\n/y (no)"},
+        "b.service": {"Id": "b.service", "MainPID": "0"},
+    }
+
+
+@pytest.mark.parametrize("said", ["", "Failed to connect to bus\n", "\n\n"])
+def test_where_systemd_does_not_answer_nothing_is_known(monkeypatch, said):
+    monkeypatch.setattr(units, "said", lambda *command, patience: said)
+    assert units.show(["a.service"], "MainPID") == {}
+    assert units.main_pid({}) is None
+    assert units.why_down({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("properties", "why"),
+    [
+        ({"ActiveState": "inactive", "Result": "success"}, ""),
+        ({"ActiveState": "activating", "SubState": "start", "Result": "success"}, ""),
+        ({"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "78"}, "its settings are faulty"),
+        (
+            {"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "1"},
+            "it ended with exit status 1: journal",
+        ),
+        (
+            {"ActiveState": "activating", "SubState": "auto-restart", "Result": "watchdog"},
+            "the watchdog ended it, and systemd starts it again and again",
+        ),
+        ({"ActiveState": "inactive", "LoadState": "masked"}, "it is masked"),
+    ],
+)
+def test_why_it_is_down_is_said_in_words(properties, why):
+    told = units.why_down({"Id": "a.service", **properties})
+    assert told.startswith(why)
+    assert bool(told) == bool(why)
+
+
+def test_a_command_that_is_not_there_says_nothing():
+    assert units.said("/none/systemctl", "show") == ""
+    assert units.said("echo", "x") == "x\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "[]", '{"due": [1e300]}', '{"values": {"SCHED_ENV": 1}}', '{"faults": "x"}', '{"due": ["now"]}', "[" * 9999],
+)
+def test_a_report_that_main_py_has_forged_is_none(tmp_path, written):
+    (tmp_path / "report").write_text(written)
+    assert inspection._read(tmp_path / "report") is None
+    assert inspection._read(tmp_path / "none") is None
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path):
+    made = Report({"SCHED_ENV": "prod"}, ["SCHED_ENV"], [1.0], [], ["a warning"], ["a fault"])
+    (tmp_path / "report").write_text(json.dumps(asdict(made)))
+    assert inspection._read(tmp_path / "report") == made
+
+
+def test_instances_are_found_by_their_settings_and_links_and_state(tmp_path):
+    for path in (
+        "etc/default/main-scheduler@b",
+        "etc/default/main-scheduler@c~",
+        "etc/default/main-scheduler",
+        "etc/systemd/system/multi-user.target.wants/main-scheduler@a.service",
+        "var/lib/main-scheduler@b",
+        "var/lib/main-scheduler-alert@d",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert places.instances(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.parametrize("file", ["etc/default/main-scheduler", "usr/local/lib/systemd/system/main-scheduler.service"])
+def test_a_service_is_installed_also_if_its_settings_are_lost(tmp_path, file):
+    assert not places.is_installed(tmp_path)
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).touch()
+    assert places.is_installed(tmp_path)
