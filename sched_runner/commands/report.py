@@ -140,7 +140,8 @@ def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[
             yield f"{name}: {_user()} {lacks}may not write to {there}"
     else:
         for path in (there / file for file in files if there == directory):
-            if os.path.lexists(path) and not os.access(path, os.W_OK):
+            # The scheduler sets aside, or does without, what is no regular file.
+            if os.path.isfile(path) and not os.path.islink(path) and not os.access(path, os.W_OK):
                 yield f"{name}: {_user()} may not write to {path}"
 
 
