@@ -15,45 +15,45 @@ LINE = b"x" * 999 + b"\n"
 
 
 class Listed(Sweeper):
-    """Finds what a list says, one answer after the other."""
+    """Finds what a test says is there."""
 
-    def __init__(self, *answers):
+    def __init__(self, *there):
         super().__init__()
-        self.answers = list(answers)
+        self.there = list(there)
 
     def _descendants(self, sessions):
-        return iter([p for p in (self.answers.pop(0) if self.answers else []) if p.session not in sessions])
+        return iter([process for process in self.there if process.session not in sessions])
+
+
+FIRST, SECOND = Process(2**22 + 1, 5, 7), Process(2**22 + 2, 6, 8)  # pids above the largest that Linux gives
 
 
 def test_a_sweep_looks_again_when_somebody_has_died_meanwhile(monkeypatch):
-    process = Process(2**22 + 1, 5, 7)
     swept = Listed()
-    monkeypatch.setattr(swept, "signal", lambda number: swept.answers.clear())
+    monkeypatch.setattr(sweeper, "_send", lambda number, processes: swept.there.clear() if processes else None)
 
     def reap():
         monkeypatch.setattr(sweeper, "reap", lambda: False)
-        swept.answers = [[process]]
+        swept.there.append(FIRST)
         return True
 
     monkeypatch.setattr(sweeper, "reap", reap)
-    assert swept.sweep()[0] == {process: f"{process.pid}"}, "a child was missed"
+    assert swept.sweep()[0] == {FIRST: f"{FIRST.pid}"}, "a child was missed"
 
 
 def test_what_is_there_before_a_run_is_not_the_run_s():
-    daemon, child = Process(2**22 + 1, 5, 7), Process(2**22 + 2, 6, 8)
-    swept = Listed([daemon], [daemon, child])
+    swept = Listed(FIRST)
     swept.begin()
-    assert swept.left() == [child]
+    swept.there.append(SECOND)
+    assert swept.left() == [SECOND]
 
 
 def test_what_came_while_something_was_given_up_may_be_the_run_s(monkeypatch):
-    given_up, bred = Process(2**22 + 1, 5, 7), Process(2**22 + 2, 6, 8)
-    monkeypatch.setattr(sweeper, "_look_up", lambda pid: given_up if pid == given_up.pid else None)
-    swept = Listed([given_up, bred], [given_up, bred])
-    swept._given_up = {given_up}
+    monkeypatch.setattr(sweeper, "_look_up", lambda pid: FIRST if pid == FIRST.pid else None)
+    swept = Listed(FIRST, SECOND)
+    swept._given_up = {FIRST}
     swept.begin()
-    swept.answers = [[given_up, bred]]
-    assert swept.left() == [bred]
+    assert swept.left() == [SECOND]
 
 
 class Clock:
