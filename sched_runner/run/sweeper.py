@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from sched_runner import words
@@ -142,9 +142,7 @@ class Sweeper:
     def signal(self, number: int) -> list[Process]:
         """Send a signal to every process of the run; gives these."""
         processes = self.left()
-        for process in processes:
-            with contextlib.suppress(OSError):
-                os.kill(process.pid, number)
+        _send(number, processes)
         return processes
 
     def sweep(self) -> tuple[dict[Process, str], dict[Process, str]]:
@@ -154,7 +152,7 @@ class Sweeper:
         # If one has died while we looked, its child may have been missed: look again.
         while (left := self.left()) or reap():
             seen |= {process: describe(process) for process in left if process not in seen}
-            self.signal(signal.SIGKILL)
+            _send(signal.SIGKILL, left)
             if self._clock() >= deadline:
                 break
             if left:
@@ -165,6 +163,12 @@ class Sweeper:
 
     def _forget_ended(self) -> None:
         self._given_up = {process for process in self._given_up if _look_up(process.pid) == process}
+
+
+def _send(number: int, processes: Iterable[Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(OSError):
+            os.kill(process.pid, number)
 
 
 def reap() -> bool:

@@ -1,5 +1,7 @@
 """The clock is set, in the process under test alone: the time between runs stays, and costs nothing."""
 
+import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -173,3 +175,53 @@ faults.wrap(faults.DUE_TOLD, around)
     site.start(patch=patch, **settings)
     wait_until(lambda: len(site.times()) >= 2)
     assert 2.5 < gaps(site.times())[0] < 5.5, "neither at once nor at the due time after the next"
+
+
+@pytest.mark.parametrize("step", [2 * HOUR, -DAY], ids=["forward", "back"])
+def test_a_step_during_a_run_changes_neither_how_long_it_has_been_going_nor_how_late_it_is(
+    site: Site, offset: Path, start: Start, step: float
+) -> None:
+    site.fifo("go")
+    site.shell("echo started >started; read line <go")
+    scheduler = start(SCHED_INTERVAL="1h")
+    site.await_file("started")
+    set_offset(offset, step)
+    scheduler.signal(signal.SIGUSR1)
+    told = wait_until(lambda: re.search(rb"run 1 is going since .*, for (.*), (.*) late", site.log()))
+    assert told.groups()[1] == b"0 s"
+    assert re.fullmatch(rb"[\d.]+ s", told.groups()[0]), "not even a minute"
+    (site.path / "go").write_text("\n")
+    assert 0 <= site.await_runs()[0]["duration"] < 60
+    assert scheduler.stop() == 0
+
+
+@pytest.mark.parametrize("step", [10 * YEAR, -10 * YEAR, HOUR], ids=["+10y", "-10y", "+1h"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "sched_runner.clock:SteadyClock.__init__",
+        "sched_runner.schedule.cadence:first_due",
+        "sched_runner.schedule.cadence:of",
+        "sched_runner.schedule.scheduler:Scheduler.begin",
+        "sched_runner.record.state:State.start",
+    ],
+    ids=lambda place: place.rpartition(":")[2],
+)
+def test_a_step_between_two_readings_at_the_start_moves_no_run(
+    site: Site, offset: Path, step: float, place: str
+) -> None:
+    site.shell(RECORD)
+    patch = f"""
+import faults
+from pathlib import Path
+offset = Path({str(offset)!r})
+faults.shift_clock(str(offset))
+def around(original, *args, **options):
+    result = original(*args, **options)
+    faults.set_offset(offset, {step!r})
+    return result
+faults.wrap({place!r}, around)
+"""
+    site.start(patch=patch, SCHED_INTERVAL=f"{INTERVAL}s")
+    wait_until(lambda: share_a_grid(site.times(), site.times(), INTERVAL), what="runs on one grid")
+    wait_until(lambda: abs(site.state()["due"] - step - time.time()) < 60, what="the clock was set indeed")

@@ -9,16 +9,16 @@ NAMES = ["scheduler.log", "scheduler.err"]
 SMALL = 1024 * 1024
 # By the second run, in the place of the file $1; the others only fail, which both files tell.
 PLANTS = {
-    "a FIFO": "rm -f $1; mkfifo $1",
-    "a link to another file": "rm -f $1; ln -s ../victim $1",
-    "a link to nothing": "rm -f $1; ln -s ../nothing $1",
-    "a directory": "rm -f $1; mkdir $1; echo x >$1/inside",
-    "a link to a directory": "rm -f $1; ln -s .. $1",
+    "a FIFO": "mkfifo $1",
+    "a link to another file": "ln -s ../victim $1",
+    "a link to nothing": "ln -s ../nothing $1",
+    "a directory": "mkdir $1 && echo x >$1/inside",
+    "a link to a directory": "ln -s .. $1",
 }
 
 
 def planted(site: Site, name: str, plant: str) -> Command:
-    site.shell(f"echo said; set -- scheduler/{name}; [ $SCHED_RUN != 2 ] || {{ {plant}; }}; exit 3")
+    site.shell(f"echo said; set -- scheduler/{name}; [ $SCHED_RUN != 2 ] || until {plant}; do rm -f $1; done; exit 3")
     (site.path / "victim").write_text("untouched\n")
     return site.start(SCHED_INTERVAL="500ms")
 
