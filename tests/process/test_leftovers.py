@@ -1,7 +1,7 @@
 """What main.py leaves behind: it may end by itself, then TERM, then KILL; and what the run did not start stays."""
 
-import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -99,13 +99,22 @@ def test_a_stop_while_a_leftover_ends_by_itself_does_not_cut_it_short(site: Site
 # It does not
 
 
-def test_a_leftover_gets_term_its_last_words_are_kept_and_it_is_told(site: Site) -> None:
+def test_a_leftover_gets_a_second_then_term_its_last_words_are_kept_and_it_is_told(site: Site) -> None:
     site.fifo("ready")
-    script = "trap 'echo tidied; exit' TERM; echo 1 >ready; while :; do sleep 0.05; done"
-    site.shell(f'sh -c "{script}" & read line <ready; echo gone')
+    site.main(
+        """
+        trap 'read now rest </proc/uptime; echo $now >>times; echo tidied; exit' TERM
+        echo 1 >ready
+        while :; do sleep 0.05; done
+        """,
+        "leftover.sh",
+    )
+    site.shell("sh leftover.sh & read line <ready; read now rest </proc/uptime; echo $now >>times; echo gone")
     site.start(**NEVER)
     assert site.await_runs()[0]["outcome"] == "succeeded"
     assert site.output() == b"gone\ntidied\n"
+    gone, term = site.times()
+    assert term - gone > 0.9
     (line,) = told(site)
     assert " of run 1, whose last output may be missing: " in line
 
@@ -186,11 +195,15 @@ def test_a_daemon_of_the_entry_point_and_what_it_starts_during_a_run_stay(site: 
     assert len(told(site)) == 1
 
 
-def test_a_run_with_another_sigchld_and_oom_score_than_the_schedulers(site: Site) -> None:
+def test_a_run_has_another_sigchld_and_oom_score_than_the_scheduler_got(site: Site) -> None:
     site.shell("cat /proc/self/oom_score_adj; exit 7")
-    script = 'trap "" CHLD; echo 300 >/proc/self/oom_score_adj; exec "$@"'
-    site.start(prefix=["sh", "-c", script, "sh"], **NEVER)
+    before = """
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+open("/proc/self/oom_score_adj", "w").write("300")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+    site.start(prefix=[sys.executable, "-c", before], **NEVER)
     run = site.await_runs()[0]
     assert (run["outcome"], run["exit_status"]) == ("failed", 7), "ignored, SIGCHLD would take the wait status away"
     assert site.output() == b"0\n", "short of memory, the kernel takes main.py first"
-    assert os.getpid() not in site.processes.alive()

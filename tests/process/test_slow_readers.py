@@ -74,6 +74,8 @@ def test_a_stop_is_kept_whoever_reads(site: Site, reader: Reader, interval: str)
     with reader() as stdout:  # type: ignore[attr-defined]
         scheduler = started(site, stdout, SCHED_INTERVAL=interval)
         wait_until(lambda: len(site.log()) > 100_000, what="it waits for the reader now")
+        if interval == "1s":
+            wait_until(lambda: b"skipped the run" in site.log(), what="its loop waits too")
         assert scheduler.stop(SOON) == 0
     assert site.outcomes() == ["interrupted"]
     assert not site.processes.alive()
