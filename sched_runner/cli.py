@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from sched_runner import __version__, words
-from sched_runner.commands import alert, check, history, once, reload, run, status, trigger
+from sched_runner.commands import alert, check, history, once, reload, restart, run, status, trigger
 from sched_runner.commands import list as list_
 from sched_runner.commands.installation import environ
 from sched_runner.commands.owner import OperatorError
@@ -28,8 +28,9 @@ _COMMANDS: dict[str, ModuleType] = {
     "history": history,
     "alert": alert,
     "reload": reload,
+    "restart": restart,
 }
-_OF_NO_INSTANCE = (run, reload, list_)
+_OF_NO_INSTANCE = (run, reload, restart, list_)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
