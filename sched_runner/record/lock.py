@@ -86,7 +86,6 @@ class LockFile:
     def acquire(self, which: int) -> bool:
         """Take a lock, or say at once that another process has it."""
         with self._threads:
-            self._try_to_restore()
             while self._lock(which):
                 if any(_holder(other, which) is not None for other in self._others):
                     self.release(which)
