@@ -3,10 +3,11 @@ import os
 import struct
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
-from sched_runner.record.lock import LockFile
+from sched_runner.record.lock import LockFile, LockOfRun
 
 
 def test_a_lock_of_our_own_has_no_other_holder(tmp_path):
@@ -123,3 +124,49 @@ def test_a_lock_file_in_its_place_is_left_alone(tmp_path):
     lock.restore()
     assert os.stat(tmp_path / "lock").st_ino == before
     assert not Other(tmp_path).is_free(LockFile.SCHEDULER)
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """This process has the lock file of a scheduler open."""
+    return LockFile(tmp_path)
+
+
+def test_who_has_the_lock_of_a_run_keeps_the_next_from_beginning(tmp_path, scheduler):
+    lock = LockOfRun(os.getpid())
+    lock.open()
+    other = Other(tmp_path)
+    other.lock(LockFile.RUN)
+    assert not lock.is_free()
+    Timer(0.1, other.unlock, [LockFile.RUN]).start()
+    lock.wait()
+    assert not other.is_free(LockFile.RUN)
+    lock.close()
+    assert other.is_free(LockFile.RUN)
+
+
+def test_the_lock_of_a_run_is_found_by_no_path_that_its_user_could_change(tmp_path, scheduler):
+    other = Other(tmp_path)
+    other.lock(LockFile.RUN)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (tmp_path / "lock").rename(moved / "lock")
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    lock = LockOfRun(os.getpid())
+    lock.open()
+    assert not lock.is_free()
+    assert not (tmp_path / "victim").exists()
+    lock.close()
+
+
+def test_a_process_without_a_lock_has_no_run_that_could_be_seen(tmp_path):
+    with pytest.raises(FileNotFoundError, match="it has no lock"):
+        LockOfRun(os.getpid())
+
+
+def test_a_pipe_that_a_process_has_in_the_place_of_its_lock_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    descriptor = os.open(tmp_path / "lock", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(OSError, match="not a regular file"):
+        LockOfRun(os.getpid())
+    os.close(descriptor)
