@@ -5,11 +5,11 @@ A package calls it in the background, for a run may last longer than a package m
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from sched_runner import words
 from sched_runner.commands import inspection, units
@@ -69,27 +69,28 @@ def faults_of(name: str) -> list[str]:
 def restart(name: str, *, now: bool) -> None:
     """Restart one service, without cutting a run unless ``now``. Raises OperatorError if it is not up afterwards."""
     pid = _show(name).get("MainPID", "0")
-    lock = None if now else wait_for_run(name, int(pid))
-    unit = _show(name)
-    if unit.get("MainPID") != pid or not is_up(unit):
-        _say(f"{name} was restarted or stopped meanwhile")
-        return
-    # From the stop to the start nothing may end this process.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        _say(f"restarting {name}")
-        units.said("systemctl", "stop", name, patience=None)  # systemd knows how long a stop may take
-        if lock is not None:
-            lock.close()
-        start(name)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with contextlib.ExitStack() as held:
+        if not now:
+            held.enter_context(contextlib.closing(wait_for_run(name, int(pid))))
+        unit = _show(name)
+        if unit.get("MainPID") != pid or unit.get("ActiveState") not in ("active", "reloading"):
+            _say(f"{name} was restarted or stopped meanwhile")
+            return
+        # From the stop to the start nothing may end this process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        try:
+            _say(f"restarting {name}")
+            units.said("systemctl", "stop", name, patience=None)  # systemd knows how long a stop may take
+            held.close()
+            start(name)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait_for_run(name: str, pid: int) -> LockOfRun:
     """Wait for the end of the run in progress, and keep the next one from beginning. Raises OperatorError."""
     try:
-        lock = LockOfRun(pid)
+        lock = LockOfRun(f"/proc/{pid}/fd")
         with acting_as(lock.owner):
             lock.open()
         if not lock.is_free():
@@ -143,5 +144,5 @@ def is_up(unit: Unit) -> bool:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # nobody reads it: the restart counts
+    with contextlib.suppress(OSError):  # nobody reads it: the restart counts
         print(f"main-scheduler: {text}", flush=True)

@@ -19,6 +19,7 @@ FAULTS = {
     ),
 }
 SEEN_BEFORE_THE_STOP = ("does not begin", "hangs before it begins", "lacks a part")
+SAYS_THAT_IT_IS_THE_NEXT = "open(os.environ['STATE_DIRECTORY'] + '/next', 'w').write(str(os.getpid()))"
 BROKEN_FOR_REPORTS = (
     "def run(self): raise SystemExit(1)\nif 'reports' in os.environ['STATE_DIRECTORY']: Service.run = run"
 )

@@ -127,13 +127,18 @@ def test_a_lock_file_in_its_place_is_left_alone(tmp_path):
 
 
 @pytest.fixture
-def scheduler(tmp_path):
-    """This process has the lock file of a scheduler open."""
-    return LockFile(tmp_path)
+def descriptors(tmp_path):
+    """As in /proc/PID/fd of a scheduler that has its lock file open."""
+    LockFile(tmp_path)
+    folder = tmp_path / "fd"
+    folder.mkdir()
+    (folder / "1").symlink_to("/dev/null")
+    (folder / "2").symlink_to(tmp_path / "lock")
+    return str(folder)
 
 
-def test_who_has_the_lock_of_a_run_keeps_the_next_from_beginning(tmp_path, scheduler):
-    lock = LockOfRun(os.getpid())
+def test_who_has_the_lock_of_a_run_keeps_the_next_from_beginning(tmp_path, descriptors):
+    lock = LockOfRun(descriptors)
     lock.open()
     other = Other(tmp_path)
     other.lock(LockFile.RUN)
@@ -145,14 +150,12 @@ def test_who_has_the_lock_of_a_run_keeps_the_next_from_beginning(tmp_path, sched
     assert other.is_free(LockFile.RUN)
 
 
-def test_the_lock_of_a_run_is_found_by_no_path_that_its_user_could_change(tmp_path, scheduler):
+def test_the_lock_of_a_run_is_opened_by_no_path_that_its_user_could_change(tmp_path, descriptors):
     other = Other(tmp_path)
     other.lock(LockFile.RUN)
-    moved = tmp_path / "elsewhere"
-    moved.mkdir()
-    (tmp_path / "lock").rename(moved / "lock")
+    lock = LockOfRun(descriptors)
+    (tmp_path / "lock").rename(tmp_path / "moved")
     (tmp_path / "lock").symlink_to(tmp_path / "victim")
-    lock = LockOfRun(os.getpid())
     lock.open()
     assert not lock.is_free()
     assert not (tmp_path / "victim").exists()
@@ -161,12 +164,11 @@ def test_the_lock_of_a_run_is_found_by_no_path_that_its_user_could_change(tmp_pa
 
 def test_a_process_without_a_lock_has_no_run_that_could_be_seen(tmp_path):
     with pytest.raises(FileNotFoundError, match="it has no lock"):
-        LockOfRun(os.getpid())
+        LockOfRun(str(tmp_path))
 
 
-def test_a_pipe_that_a_process_has_in_the_place_of_its_lock_is_not_opened(tmp_path):
+def test_a_pipe_in_the_place_of_the_lock_is_not_opened(tmp_path, descriptors):
+    (tmp_path / "lock").unlink()
     os.mkfifo(tmp_path / "lock")
-    descriptor = os.open(tmp_path / "lock", os.O_RDONLY | os.O_NONBLOCK)
     with pytest.raises(OSError, match="not a regular file"):
-        LockOfRun(os.getpid())
-    os.close(descriptor)
+        LockOfRun(descriptors)
