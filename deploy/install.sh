@@ -140,6 +140,15 @@ put_files() {
     put 0644 deploy/systemd/main-scheduler.tmpfiles         /usr/local/lib/tmpfiles.d/main-scheduler.conf
     put 0644 deploy/systemd/main-scheduler.needrestart      /etc/needrestart/conf.d/main-scheduler.conf
     put_logrotate
+    put_docs
+    # What the service that is up has lost is not made up for: the shipped settings would turn prod into test.
+    case $were_up in *main-scheduler.service=*) return 0 ;; esac
+    is_there "$DESTDIR/etc/default/main-scheduler" ||
+        put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler
+    put_sample
+}
+
+put_docs() {
     for file in README.md README.es.md FAULTS.md SECURITY.md LICENSE; do
         put 0644 $file                                      /usr/local/share/doc/main-scheduler/$file
     done
@@ -151,9 +160,6 @@ put_files() {
         drop_in=${drop_in##*/}
         put 0644 "deploy/systemd/drop-ins/$drop_in"         "/usr/local/share/doc/main-scheduler/drop-ins/$drop_in"
     done
-    is_there "$DESTDIR/etc/default/main-scheduler" ||
-        put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler
-    put_sample
 }
 
 # Of an installation whose account had a home that main.py could write to: programs outside of the sandbox obeyed what
@@ -186,7 +192,7 @@ tell_system() {
     journalctl --update-catalog
     take_home_away
     # A link is the operator's, and may lead nowhere yet.
-    [ -L /etc/default/main-scheduler ] || chgrp main-scheduler /etc/default/main-scheduler
+    [ -L /etc/default/main-scheduler ] || [ ! -e /etc/default/main-scheduler ] || chgrp main-scheduler /etc/default/main-scheduler
     systemctl daemon-reload
 }
 
@@ -284,6 +290,7 @@ restart_what_is_up() {
     /usr/local/bin/main-scheduler restart --all "$@" || exit 1
 }
 
+were_up=
 [ -n "$DESTDIR" ] || { check_host; begin; }
 put_files
 [ -z "$DESTDIR" ] || exit 0

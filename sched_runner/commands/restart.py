@@ -5,11 +5,11 @@ A package calls it in the background, for a run may last longer than a package m
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from sched_runner import words
 from sched_runner.commands import inspection, units
@@ -23,7 +23,12 @@ _ENDED_BY_CTRL_C = 130
 _START_TAKES = 120.0  # seconds; systemd itself gives up after 90
 _STAYS_UP = 1.0
 _ATTEMPTS = 3
+_LONGEST = 4000  # characters
 _HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+
+
+def _show(name: str) -> Unit:
+    return units.show([name], *PROPERTIES).get(name, {})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +57,7 @@ def look_at(names: list[str]) -> None:
     """Raises OperatorError if one of these services would not start with the installed version and its settings."""
     found = [f"{name} would not start: {fault}" for name in names for fault in faults_of(name)]
     if found:
-        raise OperatorError(words.printable("; ".join(found), 4000) + ": nothing is restarted")
+        raise OperatorError(words.printable("; ".join(found), _LONGEST) + ": nothing is restarted")
 
 
 def faults_of(name: str) -> list[str]:
@@ -64,27 +69,28 @@ def faults_of(name: str) -> list[str]:
 def restart(name: str, *, now: bool) -> None:
     """Restart one service, without cutting a run unless ``now``. Raises OperatorError if it is not up afterwards."""
     pid = _show(name).get("MainPID", "0")
-    lock = None if now else wait_for_run(name, int(pid))
-    unit = _show(name)
-    if unit.get("MainPID") != pid or not is_up(unit):
-        _say(f"{name} was restarted or stopped meanwhile")
-        return
-    # From the stop to the start nothing may end this process.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        _say(f"restarting {name}")
-        units.said("systemctl", "stop", name, patience=None)  # systemd knows how long a stop may take
-        if lock is not None:
-            lock.close()
-        start(name)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with contextlib.ExitStack() as held:
+        if not now:
+            held.enter_context(contextlib.closing(wait_for_run(name, int(pid))))
+        unit = _show(name)
+        if unit.get("MainPID") != pid or unit.get("ActiveState") not in ("active", "reloading"):
+            _say(f"{name} was restarted or stopped meanwhile")
+            return
+        # From the stop to the start nothing may end this process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        try:
+            _say(f"restarting {name}")
+            units.said("systemctl", "stop", name, patience=None)  # systemd knows how long a stop may take
+            held.close()
+            start(name)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait_for_run(name: str, pid: int) -> LockOfRun:
     """Wait for the end of the run in progress, and keep the next one from beginning. Raises OperatorError."""
     try:
-        lock = LockOfRun(pid)
+        lock = LockOfRun(f"/proc/{pid}/fd")
         with acting_as(lock.owner):
             lock.open()
         if not lock.is_free():
@@ -96,36 +102,40 @@ def wait_for_run(name: str, pid: int) -> LockOfRun:
     return lock
 
 
-def start(name: str) -> None:
+def start(
+    name: str,
+    look: Callable[[str], Unit] = _show,
+    systemctl: Callable[..., str] = units.said,
+    pause: float = _STAYS_UP,
+) -> None:
     """Start a service, and see whether it stays up. Raises OperatorError.
 
     Another, such as Pacemaker, may cancel the start for one of its own.
     """
     unit: Unit = {}
     for _ in range(_ATTEMPTS):
-        units.said("systemctl", "start", name, patience=_START_TAKES)
-        unit = settled(name)
+        systemctl("systemctl", "start", name, patience=_START_TAKES)
+        unit = settled(name, look)
         if unit.get("ActiveState") != "inactive":
             break
     if is_up(unit):
-        time.sleep(_STAYS_UP)
-        later = _show(name)
-        if is_up(later) and later.get("MainPID") == unit.get("MainPID"):
+        time.sleep(pause)
+        first, unit = unit, look(name)
+        if is_up(unit) and unit.get("MainPID") == first.get("MainPID"):
             return
-        unit = later
-    why = units.why_down(unit) or f"it is {unit.get('ActiveState', 'unknown to systemd')}"
-    raise OperatorError(words.printable(f"{name} has not come up: {why}", 1000))
+    state = "it was started again" if is_up(unit) else f"it is {unit.get('ActiveState', 'unknown to systemd')}"
+    raise OperatorError(words.printable(f"{name} has not come up: {units.why_down(unit) or state}", _LONGEST))
 
 
-def settled(name: str, look: Callable[[str], Unit] | None = None, patience: float = _START_TAKES) -> Unit:
+def settled(name: str, look: Callable[[str], Unit] = _show, patience: float = _START_TAKES, pause: float = 0.1) -> Unit:
     """What systemd knows of the unit once it neither starts nor stops: it is up, or waits for the next attempt."""
     deadline = time.monotonic() + patience
     while True:
-        unit = (look or _show)(name)
+        unit = look(name)
         is_changing = unit.get("ActiveState") in ("activating", "deactivating", "reloading")
         if not is_changing or unit.get("SubState") == "auto-restart" or time.monotonic() > deadline:
             return unit
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def is_up(unit: Unit) -> bool:
@@ -133,10 +143,6 @@ def is_up(unit: Unit) -> bool:
     return unit.get("ActiveState") == "active"
 
 
-def _show(name: str) -> Unit:
-    return units.show([name], *PROPERTIES).get(name, {})
-
-
 def _say(text: str) -> None:
-    with suppress(OSError):  # nobody reads it: the restart counts
+    with contextlib.suppress(OSError):  # nobody reads it: the restart counts
         print(f"main-scheduler: {text}", flush=True)

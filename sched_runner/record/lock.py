@@ -140,11 +140,12 @@ class LockOfRun:
     It is the very file that the scheduler has open, wherever its path leads by now.
     """
 
-    def __init__(self, pid: int) -> None:
-        """Find it, as root; nothing is opened yet, and no path is followed. Raises OSError."""
-        self._descriptor = _opened_by(pid)
+    def __init__(self, descriptors: str) -> None:
+        """Find it in ``/proc/PID/fd``, as root; nothing is opened yet, and no path is followed. Raises OSError."""
+        self._descriptor = _lock_among(descriptors)
         found = os.fstat(self._descriptor)
         if not stat.S_ISREG(found.st_mode):
+            self.close()
             raise OSError(0, "its lock is not a regular file")
         self.owner = found.st_uid, found.st_gid
 
@@ -171,13 +172,12 @@ class LockOfRun:
         os.close(self._descriptor)
 
 
-def _opened_by(pid: int) -> int:
-    """The lock file that a process has open, as a descriptor that only names it (O_PATH)."""
-    folder = f"/proc/{pid}/fd"
-    for number in os.listdir(folder):
+def _lock_among(descriptors: str) -> int:
+    """The lock file, as a descriptor that only names it (O_PATH)."""
+    for number in os.listdir(descriptors):
         with contextlib.suppress(FileNotFoundError):
-            if os.readlink(f"{folder}/{number}").endswith(f"/{_NAME}"):
-                return os.open(f"{folder}/{number}", os.O_PATH | os.O_CLOEXEC)
+            if os.readlink(f"{descriptors}/{number}").endswith(f"/{_NAME}"):
+                return os.open(f"{descriptors}/{number}", os.O_PATH | os.O_CLOEXEC)
     raise FileNotFoundError(0, "it has no lock")
 
 

@@ -19,6 +19,7 @@ FAULTS = {
     ),
 }
 SEEN_BEFORE_THE_STOP = ("does not begin", "hangs before it begins", "lacks a part")
+SAYS_THAT_IT_IS_THE_NEXT = "open(os.environ['STATE_DIRECTORY'] + '/next', 'w').write(str(os.getpid()))"
 BROKEN_FOR_REPORTS = (
     "def run(self): raise SystemExit(1)\nif 'reports' in os.environ['STATE_DIRECTORY']: Service.run = run"
 )
@@ -114,7 +115,7 @@ def test_where_one_of_two_does_not_come_up_both_are_up_with_the_old_version(mach
     quick(service)
     service.script("import time; time.sleep(4)\n")
     before = fingerprint(machine)
-    next_version("schedule/service.py", BROKEN_FOR_REPORTS)
+    next_version("schedule/service.py", f"{BROKEN_FOR_REPORTS}\n{SAYS_THAT_IT_IS_THE_NEXT}")
     upgraded = machine.run(INSTALL, check=False)
     assert upgraded.returncode == 1
     assert "main-scheduler@reports.service has not come up" in upgraded.stderr
@@ -122,8 +123,8 @@ def test_where_one_of_two_does_not_come_up_both_are_up_with_the_old_version(mach
     assert [each.property("ActiveState") for each in (service, reports)] == ["active"] * 2
     assert "interrupted" not in [run["outcome"] for run in service.runs()]
     assert service.runs()[-1]["number"] == 2
-    loaded = machine.run(f"ls -t /proc/{service.property('MainPID')}/cwd; stat -c %Y /usr/local/lib/main-scheduler")
-    assert loaded.returncode == 0
+    assert service.log().count("runs every") == 3  # as it was, the next version, and the old one
+    assert machine.read(f"{service.state}/next") != service.property("MainPID")
 
 
 def test_an_upgrade_is_held_up_neither_by_what_only_a_check_minds_nor_by_what_was_not_up(
