@@ -9,7 +9,8 @@ Usage: sudo ./deploy/install.sh [--now]
 Installs main-scheduler as a systemd service, or upgrades it. Settings in
 /etc/default, an existing /opt/main-scheduler/main.py and a logrotate snippet
 that you have edited are never overwritten. A scheduler that is up is
-restarted when its run in progress has ended.
+restarted when its run in progress has ended. If one of them would not start,
+or does not come up, the old version is put back, and what was up is up.
 
   --now         restart at once, and so interrupt a run in progress
   --help        this text
@@ -31,7 +32,7 @@ for argument in "$@"; do
     esac
 done
 
-source=$(cd "$(dirname "$0")/.." && pwd)
+source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 DESTDIR=${DESTDIR:-}
 PYTHON=/usr/bin/python3
 PACKAGE=/usr/local/lib/main-scheduler
@@ -89,14 +90,18 @@ is_there() { [ -e "$1" ] || [ -L "$1" ]; }  # a link that leads nowhere is somet
 # The new package is complete before the old one goes.
 put_package() {
     new=$DESTDIR$PACKAGE.new
-    old=$DESTDIR$PACKAGE.old
-    rm -rf "$new" "$old"
+    rm -rf "$new"
     mkdir -p "$new"
     put_tree sched_runner '*.py' "$new/sched_runner"
     $PYTHON -I -m compileall -q -s "$new" -p "$PACKAGE" "$new"
-    [ ! -e "$DESTDIR$PACKAGE" ] || mv "$DESTDIR$PACKAGE" "$old"
-    mv "$new" "$DESTDIR$PACKAGE"
-    rm -rf "$old"
+    swap_package "$new" "$DESTDIR$PACKAGE.gone"
+    rm -rf "$DESTDIR$PACKAGE.gone"
+}
+
+swap_package() { # NEW FOR-THE-OLD-ONE
+    rm -rf "$2"
+    [ ! -e "$DESTDIR$PACKAGE" ] || mv "$DESTDIR$PACKAGE" "$2"
+    mv "$1" "$DESTDIR$PACKAGE"
 }
 
 # The operator's edits are kept: the file is replaced only as long as it is what was shipped.
@@ -135,6 +140,15 @@ put_files() {
     put 0644 deploy/systemd/main-scheduler.tmpfiles         /usr/local/lib/tmpfiles.d/main-scheduler.conf
     put 0644 deploy/systemd/main-scheduler.needrestart      /etc/needrestart/conf.d/main-scheduler.conf
     put_logrotate
+    put_docs
+    # What the service that is up has lost is not made up for: the shipped settings would turn prod into test.
+    case $were_up in *main-scheduler.service=*) return 0 ;; esac
+    is_there "$DESTDIR/etc/default/main-scheduler" ||
+        put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler
+    put_sample
+}
+
+put_docs() {
     for file in README.md README.es.md FAULTS.md SECURITY.md LICENSE; do
         put 0644 $file                                      /usr/local/share/doc/main-scheduler/$file
     done
@@ -146,9 +160,6 @@ put_files() {
         drop_in=${drop_in##*/}
         put 0644 "deploy/systemd/drop-ins/$drop_in"         "/usr/local/share/doc/main-scheduler/drop-ins/$drop_in"
     done
-    is_there "$DESTDIR/etc/default/main-scheduler" ||
-        put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler
-    put_sample
 }
 
 # Of an installation whose account had a home that main.py could write to: programs outside of the sandbox obeyed what
@@ -181,7 +192,7 @@ tell_system() {
     journalctl --update-catalog
     take_home_away
     # A link is the operator's, and may lead nowhere yet.
-    [ -L /etc/default/main-scheduler ] || chgrp main-scheduler /etc/default/main-scheduler
+    [ -L /etc/default/main-scheduler ] || [ ! -e /etc/default/main-scheduler ] || chgrp main-scheduler /etc/default/main-scheduler
     systemctl daemon-reload
 }
 
@@ -190,69 +201,102 @@ units_that_are_up() {
         main-scheduler.service 'main-scheduler@*.service' | cut -d ' ' -f 1
 }
 
-# Who has the lock of a run (byte 1) keeps the next from beginning. It is opened as its owner: root may be nobody on a
-# file system of the network, and must not follow where another user points.
-stop_between_runs() { # UNIT
-    $PYTHON -I - "$1" "$(systemctl show --property=MainPID --value "$1")" <<'PYTHON'
-import fcntl, os, signal, subprocess, sys
+main_pid() { systemctl show --property=MainPID --value "$1"; } # UNIT
 
-unit, pid = sys.argv[1:]
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-try:
-    links = {os.readlink(entry): entry.stat() for entry in os.scandir(f"/proc/{pid}/fd")}
-    path, owner = next(item for item in links.items() if item[0].endswith("/lock"))
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    os.seteuid(0)
-except (OSError, StopIteration) as error:
-    sys.exit(f"install.sh: {unit}: cannot see whether a run is in progress: {error or 'it has no lock'}")
-try:
-    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1)
-except OSError:
-    print(f"install.sh: {unit}: waiting for the end of the run in progress (to interrupt it: Ctrl-C, and again with --now)")
-    sys.stdout.flush()
-    fcntl.lockf(lock, fcntl.LOCK_EX, 1, 1)
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-sys.exit(subprocess.call(["systemctl", "stop", unit]))
-PYTHON
+# What an upgrade replaces, but for the package, as far as it is there.
+replaced() { # ROOT
+    for path in "$1"/usr/local/bin/main-scheduler "$1"/usr/local/lib/systemd/system/main-scheduler[.@]* \
+        "$1"/usr/local/lib/systemd/system/main-scheduler-alert[.@]* \
+        "$1"/usr/local/lib/systemd/catalog/main-scheduler.catalog "$1"/usr/local/lib/sysusers.d/main-scheduler.conf \
+        "$1"/usr/local/lib/tmpfiles.d/main-scheduler.conf "$1"/usr/local/share/main-scheduler \
+        "$1"/usr/local/share/doc/main-scheduler "$1"/etc/logrotate.d/main-scheduler \
+        "$1"/etc/needrestart/conf.d/main-scheduler.conf
+    do
+        if is_there "$path"; then printf '%s\n' "${path#"$1"}"; fi
+    done
 }
 
-would_start() { # UNIT
+copy() { # FROM-ROOT TO-ROOT PATH
+    mkdir -p "$2${3%/*}"
+    cp -a "$1$3" "$2$3"
+}
+
+# The old version is kept until what was up is up again. It is complete as soon as it has its name.
+keep_old_version() {
+    rm -rf "$PACKAGE.old.part"
+    for path in "$PACKAGE" $(replaced ''); do copy '' "$PACKAGE.old.part" "$path"; done
+    rm -rf "$PACKAGE.old"
+    mv "$PACKAGE.old.part" "$PACKAGE.old"
+}
+
+put_old_version_back() {
+    rm -rf "$PACKAGE.new"
+    cp -a "$PACKAGE.old$PACKAGE" "$PACKAGE.new" && swap_package "$PACKAGE.new" "$PACKAGE.failed" || return 1
+    for path in $(replaced ''); do rm -rf "$path"; done
+    for path in $(replaced "$PACKAGE.old"); do copy "$PACKAGE.old" '' "$path" || return 1; done
+    systemctl daemon-reload
+    journalctl --update-catalog || true
+}
+
+# Since an upgrade began that is taken back: what the new version was not started for goes on as it was.
+is_up_with_old_version() { # UNIT PID-BEFORE
+    [ "$2" != 0 ] || return 0  # it was not up: systemd starts it again and again
+    [ "$(main_pid "$1")" != "$2" ] || return 0
+    say "starting $1 with the old version"
     instance=${1#main-scheduler}
     instance=${instance#@}
-    # shellcheck disable=SC2086  # no argument at all where there is no instance
-    /usr/local/bin/main-scheduler check ${instance%.service} >/dev/null || [ $? != 78 ]
-}
-
-restart() { # UNIT
-    if ! would_start "$1"; then
-        say "$1 goes on as it was: with these settings it would not start"
-        return 1
-    fi
-    trap '' INT HUP  # from the stop to the start; before, they end stop_between_runs
-    if [ $now = no ] && [ "$(systemctl show --property=ActiveState --value "$1")" != activating ]; then
-        stop_between_runs "$1" || {
-            say "$1 goes on as it was; to restart it all the same: $0 --now"
-            trap - INT HUP
-            return 1
-        }
-    fi
-    say "restarting $1"
+    # It may have come up with the new version, and have a run in progress. The old version may not know how to wait.
+    # shellcheck disable=SC2086  # no argument at all if there is no instance
+    if systemctl -q is-active "$1" && (cd "$PACKAGE.failed" && $PYTHON -Es -m sched_runner restart ${instance%.service})
+    then return 0; fi
     systemctl restart "$1"
-    restarted=$?
-    trap - INT HUP
-    return "$restarted"
 }
 
-[ -n "$DESTDIR" ] || check_host
+# However this script ends before all that was up is up again.
+take_back() {
+    status=$?
+    trap - EXIT
+    trap '' INT HUP TERM
+    set +e
+    say "the old version is put back"
+    put_old_version_back || refuse "the old version cannot be put back; it lies in $PACKAGE.old"
+    trap : INT HUP TERM  # for the commands they are not ignored: Ctrl-C ends the wait for a run
+    down=
+    for each in $were_up; do is_up_with_old_version "${each%=*}" "${each##*=}" || down="$down ${each%=*}"; done
+    rm -rf "$PACKAGE.failed" "$PACKAGE.old"
+    [ -z "$down" ] || refuse "the old version is back, but these are not up (systemctl status says why):$down"
+    say "not upgraded: the old version is back, and what was up is up" >&2
+    [ "$status" != 0 ] || status=1
+    exit "$status"
+}
+
+begin() {
+    umask 077  # who can open it can lock it
+    exec 9>/run/main-scheduler-install.lock
+    umask 022
+    flock -w 10 9 || refuse "another install.sh is at work here: wait for its end, or interrupt it"
+    were_up=$(for unit in $(units_that_are_up); do printf '%s=%s\n' "$unit" "$(main_pid "$unit")"; done)
+    [ ! -e "$PACKAGE" ] || keep_old_version
+    [ -e "$PACKAGE.old" ] || return 0
+    trap 'exit 130' INT
+    trap 'exit 129' HUP
+    trap 'exit 143' TERM
+    trap take_back EXIT
+}
+
+restart_what_is_up() {
+    timeout 60 /usr/local/bin/main-scheduler --version >/dev/null || refuse "the new version does not work here"
+    if [ $now = yes ]; then set -- --now; else set --; fi
+    /usr/local/bin/main-scheduler restart --all "$@" || exit 1
+}
+
+were_up=
+[ -n "$DESTDIR" ] || { check_host; begin; }
 put_files
 [ -z "$DESTDIR" ] || exit 0
 tell_system
 warn_of_link_local_name_server
-failed=
-for unit in $(units_that_are_up); do restart "$unit" || failed="$failed $unit"; done
-[ -z "$failed" ] || refuse "installed, but these were not restarted:$failed (systemctl status says why)"
+restart_what_is_up
+trap - EXIT INT HUP TERM
+rm -rf "$PACKAGE.old"
 say "installed. To start it now and at every boot: systemctl enable --now main-scheduler"

@@ -29,7 +29,7 @@ for argument in "$@"; do
 done
 [ "$(id -u)" = 0 ] || refuse "must be run by root: sudo $0"
 
-source=$(cd "$(dirname "$0")/.." && pwd)
+source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 remove_empty() { # DIRECTORY...
     rmdir --ignore-fail-on-non-empty -- "$@" 2>/dev/null || true
@@ -49,7 +49,7 @@ remove_files() {
     then
         rm -f /etc/logrotate.d/main-scheduler
     fi
-    rm -rf /usr/local/lib/main-scheduler /usr/local/share/main-scheduler /usr/local/share/doc/main-scheduler \
+    rm -rf /usr/local/lib/main-scheduler /usr/local/lib/main-scheduler.* /usr/local/share/main-scheduler /usr/local/share/doc/main-scheduler \
         /run/main-scheduler
     rm -f /usr/local/bin/main-scheduler \
         /usr/local/lib/systemd/system/main-scheduler[.@]* \
@@ -57,7 +57,8 @@ remove_files() {
         /usr/local/lib/systemd/catalog/main-scheduler.catalog \
         /usr/local/lib/sysusers.d/main-scheduler.conf \
         /usr/local/lib/tmpfiles.d/main-scheduler.conf \
-        /etc/needrestart/conf.d/main-scheduler.conf
+        /etc/needrestart/conf.d/main-scheduler.conf \
+        /run/main-scheduler-install.lock
     remove_empty /usr/local/lib/systemd/system /usr/local/lib/systemd/catalog
     remove_empty /usr/local/share/doc /usr/local/lib/systemd /usr/local/lib/sysusers.d /usr/local/lib/tmpfiles.d
     remove_empty /etc/needrestart/conf.d

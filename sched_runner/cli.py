@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from sched_runner import __version__, words
-from sched_runner.commands import alert, check, history, once, reload, run, status, trigger
+from sched_runner.commands import alert, check, history, once, reload, restart, run, status, trigger
 from sched_runner.commands import list as list_
+from sched_runner.commands.installation import environ
 from sched_runner.commands.owner import OperatorError
+from sched_runner.output.live import is_journal
 from sched_runner.settings.table import SettingsError
 
 EX_CONFIG = 78  # sysexits.h
@@ -26,8 +28,9 @@ _COMMANDS: dict[str, ModuleType] = {
     "history": history,
     "alert": alert,
     "reload": reload,
+    "restart": restart,
 }
-_OF_NO_INSTANCE = (run, reload, list_)
+_OF_NO_INSTANCE = (run, reload, restart, list_)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EX_BROKEN_PIPE
     except SettingsError as error:
         lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
-        print("\n  ".join(lines), file=sys.stderr)
+        # In the journal they are errors (sd-daemon(3)).
+        begin = "<3>" if is_journal(environ(), 2) else ""
+        print(begin + f"\n{begin}  ".join(lines), file=sys.stderr)
         return EX_CONFIG
     except OperatorError as error:
         print(f"main-scheduler: {error}", file=sys.stderr)

@@ -50,6 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _from_inside(arguments: argparse.Namespace) -> Report:
+    run.import_scheduler()  # what keeps a part from being imported keeps the service from starting
     place, source = run.source_of(arguments, environ())
     here = Installation(place, source, is_service=True)
     return report.of(source, here.look, has_its_eyes=True)

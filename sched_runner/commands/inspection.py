@@ -44,16 +44,21 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
     name = f"{place.name}.service"
     if unit.get("LoadState") in ("not-found", "masked"):
         state = "masked" if unit["LoadState"] == "masked" else "not there: sudo ./deploy/install.sh puts it there"
-        return Report(faults=[f"{name} is {state}"]), {}
+        return _not_started(f"{name} is {state}"), {}
     found = units.service_lines(units.said("systemctl", "cat", "--no-pager", name))
     lines = [line._replace(value=units.with_names(line.value, name)) for line in found]
     good, faults = _sources(lines)
     report = _seen_from_inside(place, lines, good)
     unreadable = tuple(fault.partition(": ")[0] for fault in faults)
-    report.faults = faults + [fault for fault in report.faults if not (faults and fault.startswith(unreadable))]
+    for found_there in (report.faults, report.in_the_way):
+        found_there[:] = faults + [fault for fault in found_there if not (faults and fault.startswith(unreadable))]
     if unit.get("NeedDaemonReload") == "yes":
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
     return report, origins(lines)
+
+
+def _not_started(why: str) -> Report:
+    return Report(faults=[why], in_the_way=[why])
 
 
 def _sources(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
@@ -103,7 +108,7 @@ def _seen_from_inside(place: Place, lines: Sequence[Line], good: Sequence[str]) 
             file.touch(mode=0o600)
             file.write_text(f"[Unit]\nDescription=Check of {place.name}\n{text}")
             units.said("systemctl", "start", name)
-            return _read(Path(directory, "report")) or Report(faults=[_why_not_started(name, Path(directory))])
+            return _read(Path(directory, "report")) or _not_started(_why_not_started(name, Path(directory)))
         finally:
             file.unlink(missing_ok=True)
             units.said("systemctl", "reset-failed", name)

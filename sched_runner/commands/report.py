@@ -40,7 +40,10 @@ def _texts_by_name(value: Any) -> dict[str, str]:
 
 @dataclass
 class Report:
-    """What was found; ``values`` are the settings in words, ``given`` those that the environment has."""
+    """What was found; ``values`` are the settings in words, ``given`` those that the environment has.
+
+    ``in_the_way`` are those of the faults that would keep the scheduler itself from starting.
+    """
 
     values: dict[str, str] = column(_texts_by_name, dict)
     given: list[str] = column(_TEXTS, list)
@@ -48,16 +51,19 @@ class Report:
     notes: list[str] = column(_TEXTS, list)
     warnings: list[str] = column(_TEXTS, list)
     faults: list[str] = column(_TEXTS, list)
+    in_the_way: list[str] = column(_TEXTS, list)
 
 
 def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Report:
     """The report; ``has_its_eyes``: this process is the user whom the scheduler is, and sees what it would see."""
     (settings, environ, warnings), found = source.read_all()
     report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
+    report.in_the_way = list(report.faults)
     report.given = [name for name in table.NAMES if environ.get(name)]
     report.values = table.shown(settings)
     if has_its_eyes:
         report.faults += [words.printable(fault) for fault in faults(settings, environ)]
+        report.in_the_way += map(words.printable, _unwritable("SCHED_STATE_DIR", settings.state_dir, ()))
     if not os.path.exists(settings.main) and (has_its_eyes or os.access(settings.main.parent, os.X_OK)):
         report.notes.append(f"{words.printable(settings.main)} is not there (yet): a run would end as not started")
     with suppress(OSError, StateError, OperatorError):
@@ -140,7 +146,8 @@ def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[
             yield f"{name}: {_user()} {lacks}may not write to {there}"
     else:
         for path in (there / file for file in files if there == directory):
-            if os.path.lexists(path) and not os.access(path, os.W_OK):
+            # The scheduler sets aside, or does without, what is no regular file.
+            if os.path.isfile(path) and not os.path.islink(path) and not os.access(path, os.W_OK):
                 yield f"{name}: {_user()} may not write to {path}"
 
 

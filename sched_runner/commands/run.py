@@ -1,6 +1,7 @@
 """``main-scheduler run``: the scheduler, in the foreground."""
 
 import argparse
+import importlib
 import logging
 import os
 from collections.abc import Mapping
@@ -30,10 +31,9 @@ def main(arguments: argparse.Namespace) -> int:
     signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
     from sched_runner.output.live import live
     from sched_runner.output.outputs import Outputs
-    from sched_runner.schedule.lean_import import import_apscheduler
     from sched_runner.tell.monitoring import Monitoring
 
-    import_apscheduler()
+    import_scheduler()
     from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
 
     environ = dict(os.environ)
@@ -52,6 +52,14 @@ def main(arguments: argparse.Namespace) -> int:
     finally:
         signals.ignore()
     return 0
+
+
+def import_scheduler() -> None:
+    """Import the parts that take long."""
+    from sched_runner.schedule.lean_import import import_apscheduler
+
+    import_apscheduler()
+    importlib.import_module("sched_runner.schedule.service")
 
 
 def source_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Place, Source]:

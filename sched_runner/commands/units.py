@@ -26,7 +26,7 @@ _WHY = {
 Unit = Mapping[str, str]
 
 
-def said(*command: str, patience: float = 60.0) -> str:
+def said(*command: str, patience: float | None = 60.0) -> str:
     """What such a command prints, in English; empty if there is no such command, or if it takes too long."""
     with suppress(OSError, subprocess.SubprocessError):
         ended = subprocess.run(
@@ -58,6 +58,13 @@ def show(names: Sequence[str], *properties: str) -> dict[str, Unit]:
         if unit.get("Id"):
             found[unit["Id"]] = unit
     return found
+
+
+def up() -> list[str]:
+    """The names of our services that are up, or about to be."""
+    asked = ("systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,reloading", "--")
+    lines = said(*asked, "main-scheduler.service", "main-scheduler@*.service", patience=_PATIENCE).splitlines()
+    return [line.split()[0] for line in lines if line.strip()]
 
 
 def main_pid(unit: Unit) -> int | None:

@@ -10,15 +10,21 @@ from sched_runner.output.patient_stream import Patience
 
 def live(environ: Mapping[str, str], name: str, patience: Patience) -> Output:
     """What takes the lines of the scheduler called ``name`` live (systemd.exec(5), JOURNAL_STREAM)."""
-    with suppress(OSError):
-        stat = os.fstat(1)
-        if environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}":
-            from sched_runner.output.journal import Journal
+    if is_journal(environ, 1):
+        from sched_runner.output.journal import Journal
 
-            return Journal(name, patience)
+        return Journal(name, patience)
     from sched_runner.output.terminal import Terminal
 
     return Terminal(1, patience, coloured=is_coloured(environ))
+
+
+def is_journal(environ: Mapping[str, str], descriptor: int) -> bool:
+    """Whether systemd has connected the descriptor to the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    with suppress(OSError):
+        found = os.fstat(descriptor)
+        return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    return False
 
 
 def is_coloured(environ: Mapping[str, str]) -> bool:

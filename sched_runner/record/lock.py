@@ -134,6 +134,53 @@ class LockFile:
             self.release(self.UPDATE)
 
 
+class LockOfRun:
+    """The lock of the run of another process, a scheduler: who has it keeps the next run from beginning.
+
+    It is the very file that the scheduler has open, wherever its path leads by now.
+    """
+
+    def __init__(self, descriptors: str) -> None:
+        """Find it in ``/proc/PID/fd``, as root; nothing is opened yet, and no path is followed. Raises OSError."""
+        self._descriptor = _lock_among(descriptors)
+        found = os.fstat(self._descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            self.close()
+            raise OSError(0, "its lock is not a regular file")
+        self.owner = found.st_uid, found.st_gid
+
+    def open(self) -> None:
+        """Open it, as its owner: root may be nobody on a file system of the network. Raises OSError."""
+        found = self._descriptor
+        self._descriptor = os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_CLOEXEC)
+        os.close(found)
+
+    def is_free(self) -> bool:
+        """Take it if no run is in progress. Raises OSError."""
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, LockFile.RUN)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def wait(self) -> None:
+        """Take it when the run in progress ends; a signal can end the wait. Raises OSError."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, LockFile.RUN)
+
+    def close(self) -> None:
+        """Give it back."""
+        os.close(self._descriptor)
+
+
+def _lock_among(descriptors: str) -> int:
+    """The lock file, as a descriptor that only names it (O_PATH)."""
+    for number in os.listdir(descriptors):
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"{descriptors}/{number}").endswith(f"/{_NAME}"):
+                return os.open(f"{descriptors}/{number}", os.O_PATH | os.O_CLOEXEC)
+    raise FileNotFoundError(0, "it has no lock")
+
+
 def _holder(descriptor: int, which: int) -> int | None:
     query = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, which, 1, 0)
     kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, query))

@@ -141,6 +141,10 @@ class Service:
     def trigger(self):
         self.machine.run(["main-scheduler", "trigger", *filter(None, [self.instance])])
 
+    def ask_for_a_run(self):
+        """As trigger, but also while a run is going."""
+        self.systemctl("kill", "--signal=USR1", "--kill-whom=main")
+
     def processes(self):
         """The pids of all processes of the service's user, in the control group or elsewhere."""
         found = self.machine.run(

@@ -161,14 +161,14 @@ def eventful(installed):
     service.systemctl("reload")
     service.trigger()
     service.wait_for_run()
-    service.trigger()
+    service.ask_for_a_run()
     machine.wait_until(lambda: message(service, RUN_SKIPPED), 10, "a run is skipped")
     service.systemctl("kill", "--signal=KILL", "--kill-whom=main")
     service.wait_for_runs(7)  # interrupted by a crash
 
     machine.run(["systemd-run", "--quiet", "--unit=once", "main-scheduler", "once"])
     service.wait_for_run()
-    service.trigger()
+    service.ask_for_a_run()
     machine.wait_until(lambda: len(message(service, RUN_SKIPPED)) == 2, 10, "a run is skipped because of once")
     service.end_run()
     service.wait_for_runs(8)

@@ -73,7 +73,7 @@ def test_template_is_the_same_unit_with_its_own_paths(machine, service, reports)
     assert service.property("LogsDirectory") == "main-scheduler"
     assert reports.property("LogsDirectory") == "main-scheduler@reports"
     assert reports.property("StateDirectory") == "main-scheduler@reports"
-    assert reports.property("EnvironmentFiles") == "/etc/default/main-scheduler@reports (ignore_errors=no)"
+    assert reports.property("EnvironmentFiles") == "/etc/default/main-scheduler@reports (ignore_errors=yes)"
     assert "--main /opt/main-scheduler//main.py ;" in service.property("ExecStart")
     assert "--main /opt/main-scheduler/reports/main.py ;" in reports.property("ExecStart")
     template = "/usr/local/lib/systemd/system/main-scheduler@.service"

@@ -223,6 +223,5 @@ def around(original, *args, **options):
 faults.wrap({place!r}, around)
 """
     site.start(patch=patch, SCHED_INTERVAL=f"{INTERVAL}s")
-    # The first run is late on a busy machine, whose scheduler has just started.
-    wait_until(lambda: share_a_grid(site.times()[1:2], site.times()[2:], INTERVAL), what="runs on one grid, and soon")
+    wait_until(lambda: share_a_grid(site.times(), site.times(), INTERVAL), what="runs on one grid")
     wait_until(lambda: abs(site.state()["due"] - step - time.time()) < 60, what="the clock was set indeed")

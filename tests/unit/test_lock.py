@@ -3,10 +3,11 @@ import os
 import struct
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
-from sched_runner.record.lock import LockFile
+from sched_runner.record.lock import LockFile, LockOfRun
 
 
 def test_a_lock_of_our_own_has_no_other_holder(tmp_path):
@@ -123,3 +124,51 @@ def test_a_lock_file_in_its_place_is_left_alone(tmp_path):
     lock.restore()
     assert os.stat(tmp_path / "lock").st_ino == before
     assert not Other(tmp_path).is_free(LockFile.SCHEDULER)
+
+
+@pytest.fixture
+def descriptors(tmp_path):
+    """As in /proc/PID/fd of a scheduler that has its lock file open."""
+    LockFile(tmp_path)
+    folder = tmp_path / "fd"
+    folder.mkdir()
+    (folder / "1").symlink_to("/dev/null")
+    (folder / "2").symlink_to(tmp_path / "lock")
+    return str(folder)
+
+
+def test_who_has_the_lock_of_a_run_keeps_the_next_from_beginning(tmp_path, descriptors):
+    lock = LockOfRun(descriptors)
+    lock.open()
+    other = Other(tmp_path)
+    other.lock(LockFile.RUN)
+    assert not lock.is_free()
+    Timer(0.1, other.unlock, [LockFile.RUN]).start()
+    lock.wait()
+    assert not other.is_free(LockFile.RUN)
+    lock.close()
+    assert other.is_free(LockFile.RUN)
+
+
+def test_the_lock_of_a_run_is_opened_by_no_path_that_its_user_could_change(tmp_path, descriptors):
+    other = Other(tmp_path)
+    other.lock(LockFile.RUN)
+    lock = LockOfRun(descriptors)
+    (tmp_path / "lock").rename(tmp_path / "moved")
+    (tmp_path / "lock").symlink_to(tmp_path / "victim")
+    lock.open()
+    assert not lock.is_free()
+    assert not (tmp_path / "victim").exists()
+    lock.close()
+
+
+def test_a_process_without_a_lock_has_no_run_that_could_be_seen(tmp_path):
+    with pytest.raises(FileNotFoundError, match="it has no lock"):
+        LockOfRun(str(tmp_path))
+
+
+def test_a_pipe_in_the_place_of_the_lock_is_not_opened(tmp_path, descriptors):
+    (tmp_path / "lock").unlink()
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(OSError, match="not a regular file"):
+        LockOfRun(descriptors)

@@ -1,0 +1,148 @@
+"""``main-scheduler restart``: restart what is up between two runs; for install.sh and packages, and not in the help.
+
+A package calls it in the background, for a run may last longer than a package manager shall wait:
+``systemd-run --no-block --collect --unit=main-scheduler-upgrade main-scheduler restart --all``.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from sched_runner import words
+from sched_runner.commands import inspection, units
+from sched_runner.commands.installation import PROPERTIES
+from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands.units import Unit
+from sched_runner.record.lock import LockOfRun
+from sched_runner.settings import places
+
+_ENDED_BY_CTRL_C = 130
+_START_TAKES = 120.0  # seconds; systemd itself gives up after 90
+_STAYS_UP = 1.0
+_ATTEMPTS = 3
+_LONGEST = 4000  # characters
+_HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+
+
+def _show(name: str) -> Unit:
+    return units.show([name], *PROPERTIES).get(name, {})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    parser.add_argument("instance", nargs="?", default="", help="main-scheduler@INSTANCE (default: main-scheduler)")
+    parser.add_argument("--all", action="store_true", help="the service and all instances that are up")
+    parser.add_argument("--now", action="store_true", help="do not wait for the end of a run in progress")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Restart what is up, if all of it would start; else leave everything as it is. Raises OperatorError."""
+    if os.getuid() != 0:
+        raise OperatorError("only root may restart the service: try with sudo")
+    asked = units.up() if arguments.all else [f"{places.installed(arguments.instance).name}.service"]
+    try:
+        names = [name for name in asked if is_up(settled(name))]
+        look_at(names)
+        for name in names:
+            restart(name, now=arguments.now)
+    except KeyboardInterrupt:
+        raise OperatorError("interrupted: what it has not restarted yet goes on as it was", _ENDED_BY_CTRL_C) from None
+    return os.EX_OK
+
+
+def look_at(names: list[str]) -> None:
+    """Raises OperatorError if one of these services would not start with the installed version and its settings."""
+    found = [f"{name} would not start: {fault}" for name in names for fault in faults_of(name)]
+    if found:
+        raise OperatorError(words.printable("; ".join(found), _LONGEST) + ": nothing is restarted")
+
+
+def faults_of(name: str) -> list[str]:
+    """What would keep this service from starting, seen with its own eyes."""
+    place = places.installed(name.removesuffix(".service").partition("@")[2])
+    return inspection.inspect(place, _show(name))[0].in_the_way
+
+
+def restart(name: str, *, now: bool) -> None:
+    """Restart one service, without cutting a run unless ``now``. Raises OperatorError if it is not up afterwards."""
+    pid = _show(name).get("MainPID", "0")
+    with contextlib.ExitStack() as held:
+        if not now:
+            held.enter_context(contextlib.closing(wait_for_run(name, int(pid))))
+        unit = _show(name)
+        if unit.get("MainPID") != pid or unit.get("ActiveState") not in ("active", "reloading"):
+            _say(f"{name} was restarted or stopped meanwhile")
+            return
+        # From the stop to the start nothing may end this process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        try:
+            _say(f"restarting {name}")
+            units.said("systemctl", "stop", name, patience=None)  # systemd knows how long a stop may take
+            held.close()
+            start(name)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def wait_for_run(name: str, pid: int) -> LockOfRun:
+    """Wait for the end of the run in progress, and keep the next one from beginning. Raises OperatorError."""
+    try:
+        lock = LockOfRun(f"/proc/{pid}/fd")
+        with acting_as(lock.owner):
+            lock.open()
+        if not lock.is_free():
+            _say(f"{name}: waiting for the end of the run in progress (to interrupt it: Ctrl-C, and again with --now)")
+            lock.wait()
+    except OSError as error:
+        why = error.strerror or error
+        raise OperatorError(f"{name}: cannot see whether a run is in progress (--now does not ask): {why}") from None
+    return lock
+
+
+def start(
+    name: str,
+    look: Callable[[str], Unit] = _show,
+    systemctl: Callable[..., str] = units.said,
+    pause: float = _STAYS_UP,
+) -> None:
+    """Start a service, and see whether it stays up. Raises OperatorError.
+
+    Another, such as Pacemaker, may cancel the start for one of its own.
+    """
+    unit: Unit = {}
+    for _ in range(_ATTEMPTS):
+        systemctl("systemctl", "start", name, patience=_START_TAKES)
+        unit = settled(name, look)
+        if unit.get("ActiveState") != "inactive":
+            break
+    if is_up(unit):
+        time.sleep(pause)
+        first, unit = unit, look(name)
+        if is_up(unit) and unit.get("MainPID") == first.get("MainPID"):
+            return
+    state = "it was started again" if is_up(unit) else f"it is {unit.get('ActiveState', 'unknown to systemd')}"
+    raise OperatorError(words.printable(f"{name} has not come up: {units.why_down(unit) or state}", _LONGEST))
+
+
+def settled(name: str, look: Callable[[str], Unit] = _show, patience: float = _START_TAKES, pause: float = 0.1) -> Unit:
+    """What systemd knows of the unit once it neither starts nor stops: it is up, or waits for the next attempt."""
+    deadline = time.monotonic() + patience
+    while True:
+        unit = look(name)
+        is_changing = unit.get("ActiveState") in ("activating", "deactivating", "reloading")
+        if not is_changing or unit.get("SubState") == "auto-restart" or time.monotonic() > deadline:
+            return unit
+        time.sleep(pause)
+
+
+def is_up(unit: Unit) -> bool:
+    """Whether it is. What systemd starts again and again is not: that takes up the installed version by itself."""
+    return unit.get("ActiveState") == "active"
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it: the restart counts
+        print(f"main-scheduler: {text}", flush=True)

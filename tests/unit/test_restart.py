@@ -1,0 +1,70 @@
+"""What a restart looks at before and after it."""
+
+import itertools
+
+import pytest
+
+from sched_runner.commands import restart
+
+UP = {"ActiveState": "active", "SubState": "running", "MainPID": "7"}
+STARTING = {"ActiveState": "activating", "SubState": "start", "MainPID": "7"}
+AGAIN_AND_AGAIN = {"ActiveState": "activating", "SubState": "auto-restart", "MainPID": "0"}
+FAILED = {"ActiveState": "failed", "SubState": "failed", "MainPID": "0"}
+STOPPED = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0"}
+
+
+def seen(*units):
+    """Looks at a unit, one after the other; the last stays."""
+    looks = itertools.chain(units, itertools.repeat(units[-1]))
+    return lambda name: next(looks)
+
+
+@pytest.mark.parametrize("end", [UP, AGAIN_AND_AGAIN, FAILED, STOPPED])
+def test_a_unit_that_starts_or_stops_is_looked_at_until_it_does_not(end):
+    assert restart.settled("x", seen(STARTING, {"ActiveState": "reloading"}, end), pause=0) == end
+
+
+def test_a_start_that_never_ends_is_not_waited_for():
+    assert restart.settled("x", seen(STARTING), patience=0, pause=0) == STARTING
+
+
+class Systemctl:
+    """Counts the starts."""
+
+    def __init__(self):
+        self.starts = 0
+
+    def __call__(self, *command, patience):
+        self.starts += command[:2] == ("systemctl", "start")
+        return ""
+
+
+def start(*units):
+    """Start a unit that then looks like that; gives how often it was tried."""
+    systemctl = Systemctl()
+    restart.start("x", seen(*units), systemctl, pause=0)
+    return systemctl.starts
+
+
+def test_a_service_that_stays_up_has_come_up():
+    assert start(STARTING, UP) == 1
+
+
+def test_a_start_that_another_has_cancelled_is_tried_again():
+    assert start(STOPPED, STOPPED, UP) == 3
+
+
+@pytest.mark.parametrize(
+    ("units", "why"),
+    [
+        ([STOPPED], "it is inactive"),
+        ([FAILED | {"ExecMainStatus": "78"}], "its settings are faulty"),
+        ([AGAIN_AND_AGAIN | {"Id": "x", "Result": "timeout"}], "took too long to start"),
+        ([UP, AGAIN_AND_AGAIN | {"Id": "x", "ExecMainStatus": "1"}], "exit status 1"),
+        ([UP, UP | {"MainPID": "8"}], "it was started again"),
+        ([{}], "unknown to systemd"),
+    ],
+)
+def test_a_service_that_does_not_stay_up_has_not_come_up(units, why):
+    with pytest.raises(restart.OperatorError, match=f"x has not come up: .*{why}"):
+        start(*units)
