@@ -105,7 +105,7 @@ def wait_for_run(name: str, pid: int) -> LockOfRun:
 def start(
     name: str,
     look: Callable[[str], Unit] = _show,
-    systemctl: Callable[..., str] = units.said,
+    systemctl_start: Callable[[str, float], bool] = units.start,
     pause: float = _STAYS_UP,
 ) -> None:
     """Start a service, and see whether it stays up. Raises OperatorError.
@@ -114,15 +114,19 @@ def start(
     """
     unit: Unit = {}
     for _ in range(_ATTEMPTS):
-        systemctl("systemctl", "start", name, patience=_START_TAKES)
+        is_done = systemctl_start(name, _START_TAKES)
         unit = settled(name, look)
-        if unit.get("ActiveState") != "inactive":
+        if is_done or unit.get("ActiveState") != "inactive":
             break
+    first = unit
     if is_up(unit):
         time.sleep(pause)
-        first, unit = unit, look(name)
-        if is_up(unit) and unit.get("MainPID") == first.get("MainPID"):
-            return
+        unit = look(name)
+    if is_up(unit) and unit.get("MainPID") == first.get("MainPID"):
+        return
+    if is_done and unit.get("ActiveState") in ("inactive", "deactivating") and not units.why_down(unit):
+        _say(f"{name} was stopped again by somebody")
+        return
     state = "it was started again" if is_up(unit) else f"it is {unit.get('ActiveState', 'unknown to systemd')}"
     raise OperatorError(words.printable(f"{name} has not come up: {units.why_down(unit) or state}", _LONGEST))
 

@@ -28,8 +28,19 @@ Unit = Mapping[str, str]
 
 def said(*command: str, patience: float | None = 60.0) -> str:
     """What such a command prints, in English; empty if there is no such command, or if it takes too long."""
+    ended = _ended(command, patience)
+    return ended.stdout.decode(errors="backslashreplace") if ended else ""
+
+
+def start(name: str, patience: float) -> bool:
+    """Start a unit, and wait until it is ready; whether that job was done, which another job can cancel."""
+    ended = _ended(("systemctl", "start", "--", name), patience)
+    return ended is not None and ended.returncode == 0
+
+
+def _ended(command: Sequence[str], patience: float | None) -> subprocess.CompletedProcess[bytes] | None:
     with suppress(OSError, subprocess.SubprocessError):
-        ended = subprocess.run(
+        return subprocess.run(
             command,
             env=MINIMAL,
             stdin=subprocess.DEVNULL,
@@ -38,8 +49,7 @@ def said(*command: str, patience: float | None = 60.0) -> str:
             timeout=patience,
             check=False,
         )
-        return ended.stdout.decode(errors="backslashreplace")
-    return ""
+    return None
 
 
 def show(names: Sequence[str], *properties: str) -> dict[str, Unit]:

@@ -52,6 +52,12 @@ def reset(machine):
     machine.forget_journal()
 
 
+def wait_for_end(machine, unit):
+    """Of what systemd-run has started."""
+    ended = ("inactive", "failed")
+    machine.wait_until(lambda: machine.property(f"{unit}.service", "ActiveState") in ended, 30, f"{unit} has ended")
+
+
 class Service:
     """The main service, or an instance."""
 

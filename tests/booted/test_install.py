@@ -4,7 +4,7 @@ import re
 
 import pytest
 from machine import BARE, Machine
-from service import GATED, SOURCE, Service, install
+from service import GATED, SOURCE, Service, install, wait_for_end
 
 INSTALL = f"{SOURCE}/deploy/install.sh"
 UNINSTALL = f"{SOURCE}/deploy/uninstall.sh"
@@ -287,6 +287,7 @@ def test_upgrade_restarts_what_is_up_after_the_run_in_progress(machine, service)
     machine.write("/etc/may-end", "")
     machine.wait_until(lambda: service.property("MainPID") not in (pid, "0"), 30, "the service is restarted")
     machine.run("rm /etc/may-end")
+    wait_for_end(machine, "upgrade")
     assert machine.exists(f"{service.state}/ended")
 
 
@@ -333,6 +334,7 @@ def test_upgrade_sees_a_run_where_the_state_directory_is_another_by_now(machine,
     assert service.property("MainPID") == pid
     service.end_run()
     machine.wait_until(lambda: service.property("MainPID") not in (pid, "0"), 30, "the service is restarted")
+    wait_for_end(machine, "upgrade-elsewhere")
     machine.run("rm -r /srv/state")
 
 

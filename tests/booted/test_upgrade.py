@@ -1,7 +1,7 @@
 """An upgrade that does not come up: what was up is up afterwards, with the old version; and install.sh says so."""
 
 import pytest
-from service import GATED, SOURCE
+from service import GATED, SOURCE, wait_for_end
 
 INSTALL = f"{SOURCE}/deploy/install.sh"
 NEXT = "9.9.9"
@@ -157,9 +157,7 @@ def test_ctrl_c_while_it_waits_takes_the_upgrade_back_and_a_second_one_is_refuse
     assert second.returncode == 1
     assert "another install.sh is at work" in second.stderr
     machine.run("systemctl kill --signal=INT upgrade-interrupted")
-    machine.wait_until(
-        lambda: machine.property("upgrade-interrupted.service", "ActiveState") == "inactive", 20, "install.sh ends"
-    )
+    wait_for_end(machine, "upgrade-interrupted")
     assert fingerprint(machine) == before
     assert service.property("MainPID") == pid
     service.end_run()
@@ -175,6 +173,7 @@ def test_a_package_restarts_what_is_up_in_the_background(machine, service):
     assert service.property("MainPID") == pid
     service.end_run()
     machine.wait_until(lambda: service.property("MainPID") not in (pid, "0"), 20, "it is restarted")
+    wait_for_end(machine, "main-scheduler-upgrade")
     assert service.runs()[0]["outcome"] == "succeeded"
 
 
@@ -183,9 +182,7 @@ def test_what_was_stopped_meanwhile_stays_stopped(machine, service):
     machine.run("systemd-run --unit=restart-of-stopped main-scheduler restart --all")
     machine.wait_until(lambda: "waiting" in machine.journal("--unit=restart-of-stopped"), 20, "it waits")
     service.stop()
-    machine.wait_until(
-        lambda: machine.property("restart-of-stopped.service", "ActiveState") == "inactive", 20, "it ends"
-    )
+    wait_for_end(machine, "restart-of-stopped")
     assert service.property("ActiveState") == "inactive"
 
 

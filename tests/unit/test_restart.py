@@ -29,20 +29,21 @@ def test_a_start_that_never_ends_is_not_waited_for():
 
 
 class Systemctl:
-    """Counts the starts."""
+    """Counts the starts; those are done of which it says so."""
 
-    def __init__(self):
+    def __init__(self, done):
+        self.done = iter(done)
         self.starts = 0
 
-    def __call__(self, *command, patience):
-        self.starts += command[:2] == ("systemctl", "start")
-        return ""
+    def start(self, name, patience):
+        self.starts += 1
+        return next(self.done)
 
 
-def start(*units):
+def start(*units, done=(True,)):
     """Start a unit that then looks like that; gives how often it was tried."""
-    systemctl = Systemctl()
-    restart.start("x", seen(*units), systemctl, pause=0)
+    systemctl = Systemctl(done)
+    restart.start("x", seen(*units), systemctl.start, pause=0)
     return systemctl.starts
 
 
@@ -51,7 +52,12 @@ def test_a_service_that_stays_up_has_come_up():
 
 
 def test_a_start_that_another_has_cancelled_is_tried_again():
-    assert start(STOPPED, STOPPED, UP) == 3
+    assert start(STOPPED, STOPPED, UP, done=(False, False, True)) == 3
+
+
+def test_a_service_that_somebody_has_stopped_again_is_left_so():
+    assert start(STOPPED) == 1
+    assert start(UP, STOPPED) == 1
 
 
 @pytest.mark.parametrize(
@@ -67,4 +73,4 @@ def test_a_start_that_another_has_cancelled_is_tried_again():
 )
 def test_a_service_that_does_not_stay_up_has_not_come_up(units, why):
     with pytest.raises(restart.OperatorError, match=f"x has not come up: .*{why}"):
-        start(*units)
+        start(*units, done=(False,) * 3)
