@@ -214,7 +214,7 @@ def test_killed_scheduler_resumes_the_cadence(machine, service):
     service.systemctl("kill", "--signal=KILL", "--kill-whom=main")
     service.wait_for_runs(4)
     elapsed = state(machine, service)["due"] - first
-    assert elapsed >= 2
+    assert elapsed > 1
     assert abs(elapsed - 2 * round(elapsed / 2)) < 0.1
 
 
