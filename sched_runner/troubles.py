@@ -1,6 +1,7 @@
 """What does not work for now: told once when it begins, and once when it is over."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from sched_runner import words
@@ -30,7 +31,7 @@ class Trouble:
         self._done = done
         self._standing = False
         self._lost = 0
-        self._untold: list[str] = []
+        self._untold: deque[str] = deque()
 
     def __bool__(self) -> bool:
         """Whether it stands."""
@@ -54,5 +55,12 @@ class Trouble:
 
     def tell(self, extra: dict[str, object] | None = None) -> None:
         """Log what has not been told yet; ``extra`` is logging's own."""
-        while self._untold:
-            log.warning("%s", self._untold.pop(0), extra=extra)
+        while (sentence := self._next()) is not None:
+            log.warning("%s", sentence, extra=extra)
+
+    def _next(self) -> str | None:
+        """The loop and a run tell in threads of their own: to ask whether there is one is to ask too early."""
+        try:
+            return self._untold.popleft()
+        except IndexError:
+            return None

@@ -219,7 +219,7 @@ class Store:
             )
             with self._lock.update():
                 yield
-        for trouble in self._troubles.values():
+        for trouble in tuple(self._troubles.values()):  # the other thread may report the first of a kind meanwhile
             trouble.tell()
 
     def _refresh(self) -> bool:

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import logging
 import os
 import resource
 import socket
@@ -15,6 +16,7 @@ from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, load, write_atomic
+from sched_runner.troubles import Trouble
 
 
 @pytest.fixture
@@ -454,3 +456,20 @@ def test_while_state_json_cannot_be_written_changes_hold_here_and_it_is_told_onc
         "state.json cannot be written, the schedule goes on: [Errno 27] File too large",
         "state.json can be written again",
     ]
+
+
+def test_what_fails_for_the_first_time_while_another_trouble_is_told_ends_nothing(tmp_path, kept):
+    class Writes(logging.Handler):
+        """As the other thread may, at this moment."""
+
+        def emit(self, record):
+            kept.write("another.json", "")
+
+    handler = Writes()
+    logging.getLogger("sched_runner.troubles").addHandler(handler)
+    try:
+        kept._troubles.setdefault("a file", Trouble("a file")).report("it fails")
+        kept.update(lambda state: None)
+    finally:
+        logging.getLogger("sched_runner.troubles").removeHandler(handler)
+    assert (tmp_path / "another.json").exists()

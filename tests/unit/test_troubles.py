@@ -1,4 +1,5 @@
 import logging
+from collections import deque
 
 import pytest
 
@@ -109,3 +110,18 @@ def test_the_fault_of_an_attempt_is_what_the_system_said():
 def test_a_fault_of_our_own_is_no_trouble():
     with pytest.raises(ZeroDivisionError):
         fault_of(lambda: 1 / 0)
+
+
+class Emptied(deque):
+    """Another thread takes the last one in the moment after it was seen to be there."""
+
+    def __bool__(self):
+        return True
+
+
+def test_what_another_thread_has_just_told_is_not_told_again_and_ends_nothing(told):
+    trouble = Trouble("the log")
+    trouble.note("something")
+    trouble._untold = Emptied(trouble._untold)
+    trouble.tell()
+    assert told() == ["something"]
