@@ -20,6 +20,10 @@ class Cadence(Protocol):
     def every(self) -> str:
         """How often, in words: ``every 4 h``."""
 
+    @property
+    def when_stepped(self) -> str:
+        """What a step of the clock means, in words."""
+
     def after(self, now: datetime) -> datetime:
         """The first due time after now."""
 
@@ -47,6 +51,11 @@ class FixedRate:
     def every(self) -> str:
         """How often, in words: ``every 4 h``."""
         return f"every {words.exact_duration(self.gap.total_seconds())}"
+
+    @property
+    def when_stepped(self) -> str:
+        """What a step of the clock means, in words."""
+        return "the time between runs stays"
 
     def after(self, now: datetime) -> datetime:
         """The first due time after now, however many have passed."""

@@ -36,6 +36,11 @@ class Calendar:
         """How often, in words: ``at Mon..Fri 08:30 Europe/Madrid``."""
         return f"at {'; '.join(self.expressions)}"
 
+    @property
+    def when_stepped(self) -> str:
+        """What a step of the clock means, in words."""
+        return "the next run is at the next time of the calendar"
+
     def after(self, now: datetime) -> datetime:
         """The first due time after ``now``. Raises CalendarError also if there is none."""
         following = [time for window in self._around(now) for time in window.after(now)[:1]]

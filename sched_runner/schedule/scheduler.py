@@ -209,7 +209,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
             way = "forward" if step > 0 else "back"
             told = words.duration(abs(step))
             fields = messages.fields(messages.CLOCK_STEPPED, STEP_SEC=f"{step:.3f}")
-            log.info("the clock was set %s by %s; the time between runs stays", way, told, extra=fields)
+            log.info("the clock was set %s by %s; %s", way, told, cadence.when_stepped, extra=fields)
 
     def _process_jobs(self) -> float | None:
         early: float = (self.get_job(_JOB).next_run_time - self.now()).total_seconds()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import faults
 import pytest
 from faults import set_offset
 from harness import Command, Site, gaps, share_a_grid, wait_until
@@ -198,13 +199,7 @@ def test_a_step_during_a_run_changes_neither_how_long_it_has_been_going_nor_how_
 @pytest.mark.parametrize("step", [10 * YEAR, -10 * YEAR, HOUR], ids=["+10y", "-10y", "+1h"])
 @pytest.mark.parametrize(
     "place",
-    [
-        "sched_runner.clock:SteadyClock.__init__",
-        "sched_runner.schedule.cadence:first_due",
-        "sched_runner.schedule.cadence:of",
-        "sched_runner.schedule.scheduler:Scheduler.begin",
-        "sched_runner.record.state:State.start",
-    ],
+    faults.STEPS_OF_THE_START,
     ids=lambda place: place.rpartition(":")[2],
 )
 def test_a_step_between_two_readings_at_the_start_moves_no_run(

@@ -147,7 +147,8 @@ def test_whatever_fails_while_a_run_goes_on_the_run_is_ended_and_told(site: Site
     assert scheduler.stop() == 0
 
 
-def test_a_fault_of_the_main_loop_ends_the_run_and_then_the_scheduler(site: Site) -> None:
+def with_a_fault_of_the_main_loop(site: Site, stop_grace: str) -> Command:
+    """A scheduler whose loop fails while a run goes on that heeds its TERM."""
     site.use("print_signals.py")
     patch = """
         import faults, os
@@ -157,10 +158,15 @@ def test_a_fault_of_the_main_loop_ends_the_run_and_then_the_scheduler(site: Site
             return original(*args)
         faults.wrap(faults.TURN, around)
     """
-    scheduler = site.start(patch=patch, **NEVER, SCHED_STOP_GRACE="500ms")
+    scheduler = site.start(patch=patch, **NEVER, SCHED_STOP_GRACE=stop_grace)
     wait_until(lambda: site.output() == b"ready\n")
     (site.path / "fail").touch()
     scheduler.signal(signal.SIGUSR1)  # wakes the loop
+    return scheduler
+
+
+def test_a_fault_of_the_main_loop_ends_the_run_and_then_the_scheduler(site: Site) -> None:
+    scheduler = with_a_fault_of_the_main_loop(site, "500ms")
     assert scheduler.wait() == 1
     assert site.output() == b"ready\nTERM\n"
     assert site.outcomes() == ["interrupted"]
@@ -171,19 +177,7 @@ def test_a_fault_of_the_main_loop_ends_the_run_and_then_the_scheduler(site: Site
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_after_a_fault_of_the_main_loop_a_stop_neither_hangs_nor_is_needed(site: Site, number: int) -> None:
-    site.use("print_signals.py")
-    patch = """
-        import faults, os
-        def around(original, *args):
-            if os.path.exists("fail"):
-                raise RuntimeError("a fault of our own")
-            return original(*args)
-        faults.wrap(faults.TURN, around)
-    """
-    scheduler = site.start(patch=patch, **NEVER, SCHED_STOP_GRACE="3s")
-    wait_until(lambda: site.output() == b"ready\n")
-    (site.path / "fail").touch()
-    scheduler.signal(signal.SIGUSR1)
+    scheduler = with_a_fault_of_the_main_loop(site, "3s")
     wait_until(lambda: site.output() == b"ready\nTERM\n")
     scheduler.signal(number)
     assert scheduler.wait() == 1

@@ -16,6 +16,14 @@ RUN_SUBMITTED = "apscheduler.executors.base:BaseExecutor.submit_job"
 RUN_ENDED = "sched_runner.run.runs:Runs._record"
 RUN_TOLD = "sched_runner.run.runs:Runs._tell"
 RUN_MADE = "sched_runner.run.runs:Runs.make_run"
+# In this order a start reads the clocks, and takes what it has read on.
+STEPS_OF_THE_START = [
+    "sched_runner.clock:SteadyClock.__init__",
+    "sched_runner.schedule.cadence:first_due",
+    "sched_runner.schedule.cadence:of",
+    "sched_runner.schedule.scheduler:Scheduler.begin",
+    "sched_runner.record.state:State.start",
+]
 FSYNC, REPLACE = "os:fsync", "os:replace"
 
 
