@@ -24,6 +24,11 @@ class Place:
     state_dir: Path
     workdir: Path | None = None
 
+    @property
+    def alert(self) -> str:
+        """The name of the units that tell of it, without their kind."""
+        return self.name.replace("main-scheduler", "main-scheduler-alert", 1)
+
 
 def installed(instance: str = "", root: Path = Path("/")) -> Place:
     """The place of the installed service, or of one of its instances."""
