@@ -32,6 +32,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "reload": reload,
     "restart": restart,
 }
+_OF_THE_SYSTEM = (add, alert, reload, remove, restart)
 _OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # or of one that they name themselves
 
 
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a mark or a file name that the locale lacks ends nothing
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     try:
         exit_status = int(arguments.function(arguments))
         if sys.stdout is not None:
@@ -62,6 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_status
 
 
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.user and arguments.function in [module.main for module in _OF_THE_SYSTEM]:
+        parser.error("this command speaks of the system's service alone: --user does not go with it")
+    return arguments
+
+
 def _open_standard_streams() -> None:
     """If one is closed, the next file to be opened would take its place, and be written to as if it were it."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -76,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Settings are SCHED_ variables of the environment, see 'main-scheduler check' and the README.",
     )
     parser.add_argument("--version", action="version", version=f"main-scheduler {__version__}")
+    parser.add_argument("--user", action="store_true", help="of the services of this user (systemctl --user)")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
         # What has no help of its own is for systemd, and is not listed.

@@ -176,4 +176,4 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
     name = place.name.partition("@")[2]
     yield "next:"
     yield f"  sudo main-scheduler status {name}" if is_up else f"  sudo systemctl enable --now {' '.join(names)}"
-    yield f"  journalctl -u {place.name}"
+    yield f"  {place.journal}"

@@ -32,7 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     origins: dict[str, str] = {}
     place = place_of(arguments)
-    if place is not None and os.getuid() == 0 and os.path.isdir("/run/systemd/system"):
+    if place is not None and not place.is_users and os.getuid() == 0 and os.path.isdir("/run/systemd/system"):
         from sched_runner.commands import inspection
 
         found, origins = inspection.inspect(place, known(place))

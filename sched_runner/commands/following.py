@@ -53,7 +53,7 @@ def _wait(installation: Installation, log: "LogFile", number: int, longest: floa
             return ended
         waited, has_begun = time.monotonic() - asked, status.state.number >= number
         if status.pid is None:
-            raise OperatorError(f"{status.name} has ended; run {number} may be lost: journalctl -u {status.name}")
+            raise OperatorError(f"{status.name} has ended; run {number} may be lost: {installation.place.journal}")
         if waited > (longest if has_begun else _BEGINS_WITHIN):
             what = "ended" if has_begun else "begun"
             raise OperatorError(f"run {number} has not {what} in time; main-scheduler status says how it is going")

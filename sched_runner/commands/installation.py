@@ -19,11 +19,12 @@ from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of
 from sched_runner.settings import environment_file, places
-from sched_runner.settings.places import Place
+from sched_runner.settings.places import Folders, Place
 from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings
 
 _ACCOUNT = "main-scheduler"
+_HOW_A_USER_INSTALLS = "./deploy/install.sh --user installs one"
 _UNKNOWN = 4  # as main-scheduler status has it
 # What root's environment gives to a command that becomes another user: nothing of root's own.
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
@@ -93,7 +94,7 @@ class Installation:
         fault = self.settings_and_fault()[1]
         if fault and self.is_another_users() and file and file.exists() and not os.access(file, os.R_OK):
             fault = ""  # whether it is one, this user cannot know
-        down = units.why_down(self.unit) if status.pid is None else ""
+        down = units.why_down(self.unit, is_users=self.place.is_users) if status.pid is None else ""
         troubles = [down, f"the settings are faulty: {'; '.join(fault.splitlines())}" if fault else ""]
         return replace(status, trouble=words.printable("; ".join(filter(None, troubles))))
 
@@ -125,9 +126,19 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
         raise OperatorError("give an instance or --here, not both", 2)
     if arguments.instance:
         check_name(arguments.instance)
-    if arguments.here or not (arguments.instance or places.is_installed()):
+    if arguments.here and arguments.user:
+        raise OperatorError("give --user or --here, not both", 2)
+    found = folders(is_users=arguments.user)
+    if arguments.here or not (arguments.instance or arguments.user or found.is_installed()):
         return None
-    return places.installed(arguments.instance)
+    if arguments.user and not found.is_installed():
+        raise OperatorError(f"no service of this user is installed: {_HOW_A_USER_INSTALLS}")
+    return found.place(arguments.instance)
+
+
+def folders(*, is_users: bool) -> Folders:
+    """Where the services of the system, or those of this user, have their things."""
+    return places.of_user(Path.home(), environ()) if is_users else places.of_system()
 
 
 def check_name(instance: str) -> None:
@@ -136,20 +147,20 @@ def check_name(instance: str) -> None:
         raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
 
 
-def unit_named(name: str) -> Unit:
+def unit_named(name: str, *, is_users: bool = False) -> Unit:
     """What systemd knows of the unit."""
-    return units.show([name], *PROPERTIES).get(name, {})
+    return units.show([name], *PROPERTIES, is_users=is_users).get(name, {})
 
 
 def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
-    unit = unit_named(f"{place.name}.service")
+    unit = unit_named(f"{place.name}.service", is_users=place.is_users)
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
     is_wanted = unit.get("ActiveState", "inactive") != "inactive" or units.is_enabled(unit)
     if is_wanted or any(map(os.path.lexists, paths)):
         return unit
     instance = place.name.partition("@")[2]
-    near = difflib.get_close_matches(instance, places.instances(), n=1)
+    near = difflib.get_close_matches(instance, folders(is_users=place.is_users).instances(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise OperatorError(
         f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}", _UNKNOWN
@@ -163,12 +174,20 @@ def environ_of(place: Place, unit: Unit) -> dict[str, str]:
         "LOGS_DIRECTORY": str(place.log_dir),
         "HOME": str(place.state_dir),
     }
+    if place.is_users:
+        found |= {"HOME": str(Path.home())} | _environ_of_manager()
     with suppress(ValueError):
         found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
     lines = (line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines())
     for path, _ in units.environment_files(list(lines)):
         found |= environment_file.read(path).values
     return found
+
+
+def _environ_of_manager() -> dict[str, str]:
+    """What this user's service manager gives to every service."""
+    lines = units.said("systemctl", "--user", "show-environment").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and "=$'" not in line)
 
 
 def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installation:
@@ -180,6 +199,8 @@ def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installatio
 
 def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
     """User and group: systemd has given them the state directory; before the first start, whom the unit names."""
+    if place.is_users:
+        return os.getuid(), os.getgid()
     with suppress(FileNotFoundError):
         found = place.state_dir.lstat()
         if found.st_uid != 0:  # else systemd has not given it to the service yet

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sched_runner import clock, words
 from sched_runner.commands import units
-from sched_runner.commands.installation import PROPERTIES, environ, environ_of, installed, owner_of
+from sched_runner.commands.installation import PROPERTIES, environ, environ_of, folders, installed, owner_of
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
 from sched_runner.output.live import is_coloured
@@ -17,7 +17,6 @@ from sched_runner.record import messages
 from sched_runner.record.status import Health, Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule import cadence
-from sched_runner.settings import places
 from sched_runner.settings.places import Place
 from sched_runner.words import RED, painted
 
@@ -50,10 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print them. Raises OperatorError."""
-    if not places.is_installed():
+    there = folders(is_users=arguments.user)
+    if not there.is_installed():
         raise OperatorError("no service is installed here")
-    found = [places.installed(instance) for instance in ("", *places.instances())]
-    shown = units.show([f"{place.name}.service" for place in found], *PROPERTIES)
+    found = [there.place(instance) for instance in ("", *there.instances())]
+    shown = units.show([f"{place.name}.service" for place in found], *PROPERTIES, is_users=arguments.user)
     found_units = [(place, shown.get(f"{place.name}.service", {})) for place in found]
     entries = [_entry(place, unit) for place, unit in found_units if _is_there(place, unit)]
     if arguments.json:

@@ -47,7 +47,8 @@ def _ended(command: Sequence[str], patience: float | None) -> subprocess.Complet
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
             command,
-            env=MINIMAL,
+            # Where systemctl --user finds the user's service manager, if this is no session of his (sudo, su).
+            env={"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **MINIMAL},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -57,13 +58,14 @@ def _ended(command: Sequence[str], patience: float | None) -> subprocess.Complet
     return None
 
 
-def show(names: Sequence[str], *properties: str) -> dict[str, Unit]:
+def show(names: Sequence[str], *properties: str, is_users: bool = False) -> dict[str, Unit]:
     """These properties of units, by the unit's name, in one call; a property with several values has a line for each.
 
     Empty if systemd does not answer.
     """
     found: dict[str, Unit] = {}
-    asked = ("systemctl", "show", f"--property=Id,{','.join(properties)}", "--", *names)
+    manager = "--user" if is_users else "--system"
+    asked = ("systemctl", manager, "show", f"--property=Id,{','.join(properties)}", "--", *names)
     for block in said(*asked, patience=_PATIENCE).split("\n\n"):
         unit: dict[str, str] = {}
         for line in block.splitlines():
@@ -94,8 +96,9 @@ def is_enabled(unit: Unit) -> bool:
     return unit.get("UnitFileState", "").startswith("enabled")
 
 
-def why_down(unit: Unit) -> str:
+def why_down(unit: Unit, *, is_users: bool = False) -> str:
     """Why the unit is not up, in words; empty if nobody wanted it to be."""
+    more = f"journalctl {'--user ' if is_users else ''}-u {unit.get('Id')}"
     if unit.get("LoadState") == "masked":
         return "it is masked: systemctl unmask undoes that"
     active, status = unit.get("ActiveState"), unit.get("ExecMainStatus", "")
@@ -105,8 +108,8 @@ def why_down(unit: Unit) -> str:
         return "its settings are faulty: main-scheduler check says what"
     why = _WHY.get(unit.get("Result", ""), f"it ended with exit status {status}")
     if unit.get("SubState") == "auto-restart":
-        return f"{why}, and systemd starts it again and again: journalctl -u {unit['Id']}"
-    return f"{why}: journalctl -u {unit['Id']}" if active == "failed" else ""
+        return f"{why}, and systemd starts it again and again: {more}"
+    return f"{why}: {more}" if active == "failed" else ""
 
 
 class Line(NamedTuple):

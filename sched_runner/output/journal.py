@@ -96,11 +96,15 @@ def is_readable() -> bool:
 
 
 def read_records(
-    reader: journal.Reader, unit: str, message_ids: Sequence[str], since: float
+    reader: journal.Reader, unit: str, message_ids: Sequence[str], since: float, *, is_users: bool
 ) -> Iterator[Mapping[str, Any]]:
-    """The records with these MESSAGE_IDs that a unit has sent since a time in seconds of the epoch, oldest first."""
+    """The records with these MESSAGE_IDs that a unit has sent since a time in seconds of the epoch, oldest first.
+
+    ``is_users``: a unit of this user's service manager, and not of the system's.
+    """
     with reader:
-        reader.add_match(_SYSTEMD_UNIT=unit)
+        sender = {"_SYSTEMD_USER_UNIT": unit, "_UID": os.getuid()} if is_users else {"_SYSTEMD_UNIT": unit}
+        reader.add_match(**sender)
         for message_id in message_ids:
             reader.add_match(MESSAGE_ID=message_id)
         reader.seek_realtime(since)

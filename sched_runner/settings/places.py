@@ -2,11 +2,13 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 # The name of an instance: systemd escapes other characters, and takes a colon for two directories.
 INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
+_USER_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Place:
     """The name of a scheduler and its paths.
 
     ``env_file`` is None for a scheduler that was started by hand, ``workdir`` is None if main.py runs in its own
-    directory.
+    directory, ``is_users`` says that a user's service manager has it up, and not the system's.
     """
 
     name: str
@@ -23,6 +25,12 @@ class Place:
     log_dir: Path
     state_dir: Path
     workdir: Path | None = None
+    is_users: bool = False
+
+    @property
+    def journal(self) -> str:
+        """What shows its journal."""
+        return f"journalctl {'--user ' if self.is_users else ''}-u {self.name}"
 
     @property
     def alert(self) -> str:
@@ -30,33 +38,88 @@ class Place:
         return self.name.replace("main-scheduler", "main-scheduler-alert", 1)
 
 
-def installed(instance: str = "", root: Path = Path("/")) -> Place:
-    """The place of the installed service, or of one of its instances."""
-    name = f"main-scheduler@{instance}" if instance else "main-scheduler"
-    return Place(
-        name=name,
-        env_file=root / "etc/default" / name,
-        main=root / "opt/main-scheduler" / instance / "main.py",
-        log_dir=root / "var/log" / name,
-        state_dir=root / "var/lib" / name,
+@dataclass(frozen=True)
+class Folders:
+    """Where the services of one service manager, the system's or a user's, have their things.
+
+    ``units`` are the folders of unit files, from the one in which units are enabled on; ``settings`` ends in the suffix
+    that follows the service's name.
+    """
+
+    settings: str
+    scripts: Path
+    logs: Path
+    states: Path
+    units: tuple[Path, ...]
+    is_users: bool = False
+
+    def place(self, instance: str = "") -> Place:
+        """The place of the service, or of one of its instances."""
+        name = f"main-scheduler@{instance}" if instance else "main-scheduler"
+        return Place(
+            name=name,
+            env_file=Path(self.settings.format(name)),
+            main=self.scripts / instance / "main.py",
+            log_dir=self.logs / name,
+            state_dir=self.states / name,
+            is_users=self.is_users,
+        )
+
+    def is_installed(self) -> bool:
+        """Whether the service is there, also if somebody has removed its settings."""
+        files = [folder / "main-scheduler.service" for folder in self.units]
+        return any(map(os.path.lexists, [*files, Path(self.settings.format("main-scheduler"))]))
+
+    def instances(self) -> list[str]:
+        """The names of the instances that have settings, are enabled, or have been started."""
+        settings = Path(self.settings.format("main-scheduler@*"))
+        found = (
+            *((path.name, settings.name) for path in settings.parent.glob(settings.name)),
+            *((path.name, "*.service") for path in self.units[0].glob("*.wants/main-scheduler@*.service")),
+            *((path.name, "*") for path in self.states.glob("main-scheduler@*")),
+        )
+        names = {name.partition("@")[2].removesuffix(pattern.rpartition("*")[2]) for name, pattern in found}
+        return sorted(name for name in names if INSTANCE.fullmatch(name))
+
+
+def of_system(root: Path = Path("/")) -> Folders:
+    """Those of the system's service manager."""
+    folders = ("etc", "usr/local/lib", "usr/lib", "lib")
+    return Folders(
+        settings=f"{root / 'etc/default'}/{{}}",
+        scripts=root / "opt/main-scheduler",
+        logs=root / "var/log",
+        states=root / "var/lib",
+        units=tuple(root / folder / "systemd/system" for folder in folders),
     )
 
 
-def is_installed(root: Path = Path("/")) -> bool:
-    """Whether this host has the service, also if somebody has removed its settings."""
-    folders = ("usr/local/lib", "usr/lib", "lib", "etc")
-    files = [root / folder / "systemd/system/main-scheduler.service" for folder in folders]
-    return any(os.path.lexists(file) for file in (*files, root / "etc/default/main-scheduler"))
+def of_user(home: Path, environ: Mapping[str, str]) -> Folders:
+    """Those of the service manager of the user with this home (systemd.exec(5), StateDirectory=; systemd.unit(5)).
+
+    Before version 254, systemd has state and logs in the user's configuration directory.
+    """
+
+    def base(name: str, default: str) -> Path:
+        return Path(environ.get(name) or home / default)
+
+    config, state = base("XDG_CONFIG_HOME", ".config"), base("XDG_STATE_HOME", ".local/state")
+    data = home / ".local/share"
+    is_old = not (state / "main-scheduler").exists() and (config / "main-scheduler").is_dir()
+    states = config if is_old else state
+    return Folders(
+        settings=f"{config}/{{}}.env",
+        scripts=data / "main-scheduler",
+        logs=states / "log",
+        states=states,
+        units=(config / "systemd/user", data / "systemd/user", *map(Path, _USER_UNITS)),
+        is_users=True,
+    )
 
 
-def instances(root: Path = Path("/")) -> list[str]:
-    """The names of the instances that have settings, are enabled, or have been started."""
-    wanted = (root / "etc/systemd/system").glob("*.wants/main-scheduler@*.service")
-    settings = (root / "etc/default").glob("main-scheduler@*")
-    started = (root / "var/lib").glob("main-scheduler@*")
-    names = {path.name.removesuffix(".service") for path in wanted} | {path.name for path in (*settings, *started)}
-    found = (name.partition("@")[2] for name in names)
-    return sorted(name for name in found if INSTANCE.fullmatch(name))
+def installed(instance: str = "") -> Place:
+    """The place of the service of the system, or of one of its instances."""
+    return of_system().place(instance)
 
 
 def here(directory: Path) -> Place:

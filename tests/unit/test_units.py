@@ -132,12 +132,12 @@ def test_instances_are_found_by_their_settings_and_links_and_state(tmp_path):
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
-    assert places.instances(tmp_path) == ["a", "b"]
+    assert places.of_system(tmp_path).instances() == ["a", "b"]
 
 
 @pytest.mark.parametrize("file", ["etc/default/main-scheduler", "usr/local/lib/systemd/system/main-scheduler.service"])
 def test_a_service_is_installed_also_if_its_settings_are_lost(tmp_path, file):
-    assert not places.is_installed(tmp_path)
+    assert not places.of_system(tmp_path).is_installed()
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).touch()
-    assert places.is_installed(tmp_path)
+    assert places.of_system(tmp_path).is_installed()
