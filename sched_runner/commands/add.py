@@ -161,11 +161,11 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
     now = datetime.fromtimestamp(clock.wall(), UTC)
     kept = cadence.of(settings, now)
     due = words.zoned_time(kept.after(now).timestamp())
-    first = f"the first time at {due}" if settings.start == "due" else "the first time now"
+    since = f"from {due} on" if settings.start == "due" else "from now on"
     how = f"{words.printable(settings.main)} {words.printable(kept.every)}, with SCHED_ENV={settings.environment}"
     yield f"wrote {place.env_file}; its check has found no fault"
     if is_up:
-        yield f"started {names[0]}, now and at every boot: it runs {how}, {first}"
+        yield f"started {names[0]}, now and at every boot: it runs {how}, {since}"
         if names[1:]:
             yield f"started {' and '.join(names[1:])}, as those of the service are; SCHED_ALERT_MAIL is not copied"
     else:
@@ -173,7 +173,10 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
     yield f"logs in {place.log_dir}, state in {place.state_dir}"
     if has_history:
         yield f"an earlier {place.name} has left its state there: the numbers of the runs go on"
-    name = place.name.partition("@")[2]
     yield "next:"
-    yield f"  sudo main-scheduler status {name}" if is_up else f"  sudo systemctl enable --now {' '.join(names)}"
-    yield f"  {place.journal}"
+    if is_up:
+        yield f"  sudo main-scheduler status {place.name.partition('@')[2]}"
+        yield f"  {place.journal}"
+    else:
+        yield f"  sudoedit {place.env_file}"
+        yield f"  sudo systemctl enable --now {' '.join(names)}"

@@ -28,7 +28,7 @@ def place_of(arguments: argparse.Namespace, command: str) -> Place:
     if os.getuid() != 0:
         raise OperatorError(f"must be run by root: sudo main-scheduler {command} {arguments.instance} …")
     if not places.of_system().is_installed():
-        raise OperatorError("no service is installed here: install it first, with sudo ./deploy/install.sh")
+        raise OperatorError("no service is installed here, of which an instance could be made")
     if not os.path.isdir("/run/systemd/system"):
         raise OperatorError("systemd is not running here, and an instance is a service of systemd")
     return places.installed(arguments.instance)

@@ -14,7 +14,7 @@ from sched_runner.commands.owner import OperatorError
 from sched_runner.settings.places import Place
 from sched_runner.settings.table import Settings
 
-HELP = "stop the instance main-scheduler@NAME and remove its settings (uninstall.sh removes the service itself)"
+HELP = "stop the instance main-scheduler@NAME and remove its settings; its script stays, and so do its logs"
 _UNITS = Path("/etc/systemd/system")
 
 
@@ -31,6 +31,7 @@ def main(arguments: argparse.Namespace) -> int:
     unit = known(place)
     owner = owner_of(place, unit)
     settings = installed(place, unit, environ_of(place, unit)).settings()
+    was_there = os.path.lexists(settings_of(place)) or is_taken(unit)
     pid = int(unit.get("MainPID") or 0)
     with instance.held_back(), contextlib.ExitStack() as held:
         if pid and not arguments.now:
@@ -40,7 +41,8 @@ def main(arguments: argparse.Namespace) -> int:
             raise OperatorError(f"{place.name} cannot be stopped and disabled: nothing is removed")
         _unlink(settings_of(place))
         left = instance.delete(instance.data_of(place), owner) if arguments.purge else []
-    print(f"removed {place.name}: it is stopped and disabled, and {place.env_file} is gone")
+    gone = f"removed {place.name}: it is stopped and disabled, and {place.env_file} is gone"
+    print(gone if was_there else f"{place.name} was removed before")
     print(*_kept(place, settings), sep="\n")
     if left:
         raise OperatorError(f"not everything could be removed: {words.printable('; '.join(left))}")
@@ -57,7 +59,8 @@ def _unlink(path: Path) -> None:
 
 def _kept(place: Place, settings: Settings) -> Iterator[str]:
     """What is still there, a line for each kind."""
-    yield f"the script stays: {words.printable(settings.main)}"
+    if os.path.lexists(settings.main):
+        yield f"its script stays: {words.printable(settings.main)}"
     data = [path for path in (settings.log_dir, settings.state_dir) if os.path.lexists(path)]
     if data:
         yield f"its logs and its state stay: {words.printable(' '.join(map(str, data)))}"

@@ -120,8 +120,8 @@ def test_settings_that_cannot_be_written_whole_are_not_there(tmp_path, monkeypat
 def test_a_signal_ends_nothing_halfway_and_is_told_at_the_next_step():
     with instance.held_back():
         instance.go_on()
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(OperatorError, match="interrupted") as told:
             instance.go_on()
     assert told.value.exit_status == 130
