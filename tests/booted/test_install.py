@@ -377,13 +377,12 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
     assert files(machine) == before
     assert users(machine) == users_before
     staged = machine.run(
-        "cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' -not -path '*/docs/*' | sort"
+        "cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' -not -path '*/docs/*' | LC_ALL=C sort"
     ).stdout.split()
     assert staged == [
         "./etc/default/main-scheduler",
         "./etc/logrotate.d/main-scheduler",
         "./etc/needrestart/conf.d/main-scheduler.conf",
-        "./opt/main-scheduler/main.py",
         "./usr/local/bin/main-scheduler",
         "./usr/local/lib/systemd/catalog/main-scheduler.catalog",
         *(
@@ -399,11 +398,11 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
             f"./usr/local/share/doc/main-scheduler/{page}"
             for page in ("FAULTS.md", "LICENSE", "README.es.md", "README.md", "SECURITY.md")
         ),
+        "./usr/local/share/doc/main-scheduler/examples/main.py",
         *(
             f"./usr/local/share/doc/main-scheduler/pacemaker/{file}"
             for file in ("cluster.conf", "corosync.conf", "main-scheduler.crm", "main-scheduler.pcs")
         ),
-        "./usr/local/share/main-scheduler/logrotate",
     ]
     assert "/tmp/stage" not in machine.run("grep -arl /tmp/stage /tmp/stage || true").stdout
     machine.run(f"rm -r /tmp/stage && {INSTALL}")
