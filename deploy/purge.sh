@@ -3,6 +3,8 @@
 # named in $left.
 left=
 
+tell() { [ ! -d /run/systemd/system ] || "$@" 2>/dev/null || true; } # COMMAND...
+
 remove_empty() { # DIRECTORY...
     rmdir --ignore-fail-on-non-empty -- "$@" 2>/dev/null || true
 }
@@ -11,9 +13,10 @@ remove_empty() { # DIRECTORY...
 purge_account() { # NAME
     if getent passwd "$1" >/dev/null; then
         uid=$(id -u "$1")
-        loginctl disable-linger "$1" 2>/dev/null || rm -f "/var/lib/systemd/linger/$1"
-        loginctl terminate-user "$1" 2>/dev/null || true
-        systemctl stop "user@$uid.service" "user-$uid.slice" 2>/dev/null || true
+        tell loginctl disable-linger "$1"
+        rm -f "/var/lib/systemd/linger/$1"
+        tell loginctl terminate-user "$1"
+        tell systemctl stop "user@$uid.service" "user-$uid.slice"
         userdel "$1" || left="$left account:$1"
     fi
     # userdel keeps the group where others have joined it.
@@ -24,7 +27,7 @@ purge_account() { # NAME
 # Also those of instances that have a user of their own.
 purge_accounts() {
     # A mail of the last alert may still be on its way out.
-    systemctl kill --signal=KILL 'main-scheduler-alert*.service' 2>/dev/null || true
+    tell systemctl kill --signal=KILL 'main-scheduler-alert*.service'
     for drop_in in /etc/systemd/system/main-scheduler@*.service.d/own-user.conf; do
         [ -e "$drop_in" ] || continue
         instance=${drop_in#*@}
@@ -41,7 +44,8 @@ purge_data() {
         /etc/systemd/system/main-scheduler-alert*.d /etc/systemd/system.control/main-scheduler*.d /etc/main-scheduler
     remove_empty /etc/systemd/system.control
     rm -f /etc/default/main-scheduler /etc/default/main-scheduler@* /etc/logrotate.d/main-scheduler
+    find /etc/systemd/system -type l -name 'main-scheduler*' -delete
     remove_empty /opt/main-scheduler
-    systemctl daemon-reload
+    tell systemctl daemon-reload
     [ ! -e /opt/main-scheduler ] || say "left, for it is yours: /opt/main-scheduler"
 }

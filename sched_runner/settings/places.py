@@ -8,6 +8,9 @@ from pathlib import Path
 # The name of an instance: systemd escapes other characters, and takes a colon for two directories.
 INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
 
+# The command of the installed service: the package is PREFIX/lib/main-scheduler/sched_runner.
+COMMAND = Path(__file__).parents[4] / "bin/main-scheduler"
+
 
 @dataclass(frozen=True)
 class Place:
