@@ -20,7 +20,7 @@ from sched_runner.commands import units
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import Line, Unit
 from sched_runner.record import columns
-from sched_runner.settings import environment_file, table
+from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
 
 _UNITS = Path("/run/systemd/system")

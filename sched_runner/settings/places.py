@@ -9,7 +9,7 @@ from pathlib import Path
 INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
 
 # The command of the installed service: the package is PREFIX/lib/main-scheduler/sched_runner.
-COMMAND = Path(__file__).parents[4] / "bin/main-scheduler"
+COMMAND = os.path.normpath(os.path.join(__file__, "../" * 5, "bin/main-scheduler"))
 
 
 @dataclass(frozen=True)

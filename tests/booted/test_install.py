@@ -8,6 +8,7 @@ from traces import files, users
 INSTALL = f"{SOURCE}/deploy/install.sh"
 UNINSTALL = f"{SOURCE}/deploy/uninstall.sh"
 
+
 @pytest.fixture(scope="module")
 def bare(release):
     """A bare machine with the host's network and the checkout; install.sh has not run."""
