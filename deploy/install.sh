@@ -14,6 +14,7 @@ or does not come up, the old version is put back, and what was up is up.
 
   --now         restart at once, and so interrupt a run in progress
   --help        this text
+  PREFIX=/usr   in the environment: install there, and not below /usr/local
   DESTDIR=DIR   in the environment: only put the files below DIR (for packagers)
 
 Then: systemctl enable --now main-scheduler
@@ -33,9 +34,13 @@ for argument in "$@"; do
 done
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-DESTDIR=${DESTDIR:-}
+export PREFIX="${PREFIX:-/usr/local}"
+[ -z "${DESTDIR:-}" ] || exec "$source/deploy/stage.sh"
 PYTHON=/usr/bin/python3
-PACKAGE=/usr/local/lib/main-scheduler
+PACKAGE=$PREFIX/lib/main-scheduler
+NEW=$PACKAGE.new
+LOGROTATE=/etc/logrotate.d/main-scheduler
+SHIPPED=$PREFIX/share/main-scheduler/logrotate
 umask 022
 
 python_is_new_enough() { $PYTHON -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
@@ -48,118 +53,98 @@ missing_packages() {
     done
 }
 
+install_packages() { # NAME...
+    say "installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q update
+    apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
+    # Only the man pages need it.
+    command -v scdoc >/dev/null || apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends scdoc || true
+}
+
+# What lies below /usr/local wins over what lies below /usr, and nobody is told.
+refuse_a_second_installation() {
+    [ ! -e /var/lib/dpkg/info/main-scheduler.postinst ] ||
+        refuse "main-scheduler is installed as a package: upgrade that, or take it away first: apt remove main-scheduler"
+    for other in /usr/local /usr; do
+        [ $other = "$PREFIX" ] || [ ! -e $other/lib/systemd/system/main-scheduler.service ] ||
+            refuse "main-scheduler is installed below $other: take that away first: PREFIX=$other ./deploy/uninstall.sh"
+    done
+}
+
 check_host() {
     [ "$(id -u)" = 0 ] || refuse "must be run by root: sudo $0"
     [ -d /run/systemd/system ] || refuse "systemd is not running here; ./deploy/run.sh runs the scheduler without it"
+    case $PREFIX in
+        /usr/local | /usr) ;;
+        *) refuse "PREFIX is $PREFIX, but systemd finds units only below /usr/local and /usr" ;;
+    esac
+    refuse_a_second_installation
     missing=$(missing_packages)
     if [ -n "$missing" ] && command -v apt-get >/dev/null; then
-        say "installing $missing"
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get -q update
         # shellcheck disable=SC2086  # a list of words
-        apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing
+        install_packages $missing
         missing=$(missing_packages)
     fi
     [ -z "$missing" ] || refuse "missing here: ${missing% } (named as in Debian; install them for $PYTHON and try again)"
     python_is_new_enough || refuse "$PYTHON is older than 3.11"
-}
-
-put() { # MODE FILE TARGET
-    mkdir -p "$DESTDIR$(dirname "$3")"
-    install -m "$1" "$source/$2" "$DESTDIR$3"
-}
-
-# A template and, without the instance, the plain unit.
-put_both() { # NAME SUFFIX
-    put 0644 "deploy/systemd/$1@.$2" "/usr/local/lib/systemd/system/$1@.$2"
-    sed -e '/^# Installed twice/d' -e 's/@%i//; s/ %i$//' "$source/deploy/systemd/$1@.$2" \
-        >"$DESTDIR/usr/local/lib/systemd/system/$1.$2"
-}
-
-# All files of a kind in a folder of the checkout, and in the folders below it.
-put_tree() { # FOLDER PATTERN TARGET
-    [ -d "$source/$1" ] || return 0
-    (cd "$source/$1" && find . -type f -name "$2" -exec sh -c '
-        target=$1
-        shift
-        for file in "$@"; do install -D -m 0644 "$file" "$target/$file"; done' sh "$3" {} +)
+    command -v scdoc >/dev/null || say "no man pages, for scdoc is not there: install it, and call install.sh again"
 }
 
 is_there() { [ -e "$1" ] || [ -L "$1" ]; }  # a link that leads nowhere is something, too
 
-# The new package is complete before the old one goes.
-put_package() {
-    new=$DESTDIR$PACKAGE.new
-    rm -rf "$new"
-    mkdir -p "$new"
-    put_tree sched_runner '*.py' "$new/sched_runner"
-    $PYTHON -I -m compileall -q -s "$new" -p "$PACKAGE" "$new"
-    swap_package "$new" "$DESTDIR$PACKAGE.gone"
-    rm -rf "$DESTDIR$PACKAGE.gone"
+copy() { # FROM-ROOT TO-ROOT PATH
+    mkdir -p "$2${3%/*}"
+    cp -a --remove-destination "$1$3" "$2$3"
+}
+
+# The new version is complete before the old one goes. What it consists of, but for the package, is listed in the package.
+stage() {
+    rm -rf "$NEW"
+    DESTDIR=$NEW "$source/deploy/stage.sh"
+    install -D -m 0644 "$NEW$LOGROTATE" "$NEW$SHIPPED"
+    $PYTHON -I -m compileall -q -s "$NEW" "$NEW$PACKAGE"
+    (cd "$NEW" && find . -type f ! -path ".$PACKAGE/*" ! -path ./etc/default/main-scheduler ! -path ".$LOGROTATE") |
+        sed 's/^\.//' >"$NEW$PACKAGE/files"
 }
 
 swap_package() { # NEW FOR-THE-OLD-ONE
     rm -rf "$2"
-    [ ! -e "$DESTDIR$PACKAGE" ] || mv "$DESTDIR$PACKAGE" "$2"
-    mv "$1" "$DESTDIR$PACKAGE"
+    [ ! -e "$PACKAGE" ] || mv "$PACKAGE" "$2"
+    mv "$1" "$PACKAGE"
 }
 
 # The operator's edits are kept: the file is replaced only as long as it is what was shipped.
 put_logrotate() {
-    file=/etc/logrotate.d/main-scheduler
-    shipped=/usr/local/share/main-scheduler/logrotate
-    if ! is_there "$DESTDIR$file" && [ ! -e "$DESTDIR$shipped" ] ||
-        cmp -s "$DESTDIR$file" "$DESTDIR$shipped" || cmp -s "$DESTDIR$file" "$source/deploy/logrotate/main-scheduler"
-    then
-        put 0644 deploy/logrotate/main-scheduler            $file
+    if ! is_there $LOGROTATE && [ ! -e "$SHIPPED" ] || cmp -s $LOGROTATE "$SHIPPED" || cmp -s $LOGROTATE "$NEW$LOGROTATE"; then
+        copy "$NEW" '' $LOGROTATE
     else
-        say "$file is left as you have edited it; as shipped it is $shipped"
+        say "$LOGROTATE is left as you have edited it; as shipped it is $SHIPPED"
     fi
-    put 0644 deploy/logrotate/main-scheduler                $shipped
 }
 
 # Only where nobody but us can change what the name means between two looks.
 put_sample() {
-    directory=$DESTDIR/opt/main-scheduler
-    ! is_there "$directory/main.py" || return 0
-    if [ -d "$directory" ] && [ -n "$(find "$directory/" -maxdepth 0 '(' ! -uid "$(id -u)" -o -perm /022 ')')" ]; then
+    directory=/opt/main-scheduler
+    ! is_there $directory/main.py || return 0
+    if [ -d $directory ] && [ -n "$(find $directory/ -maxdepth 0 '(' ! -uid "$(id -u)" -o -perm /022 ')')" ]; then
         say "no sample is put into $directory, for others can write there: put a main.py there yourself"
         return 0
     fi
-    put 0755 deploy/main.py                                 /opt/main-scheduler/main.py
+    install -D -m 0755 "$source/deploy/main.py" $directory/main.py
 }
 
 put_files() {
-    put_package
-    put 0755 deploy/main-scheduler                          /usr/local/bin/main-scheduler
-    put 0644 deploy/systemd/main-scheduler.service          /usr/local/lib/systemd/system/main-scheduler.service
-    put 0644 deploy/systemd/main-scheduler.service          /usr/local/lib/systemd/system/main-scheduler@.service
-    for suffix in service path timer; do put_both main-scheduler-alert $suffix; done
-    put 0644 deploy/systemd/main-scheduler.catalog          /usr/local/lib/systemd/catalog/main-scheduler.catalog
-    put 0644 deploy/systemd/main-scheduler.sysusers         /usr/local/lib/sysusers.d/main-scheduler.conf
-    put 0644 deploy/systemd/main-scheduler.tmpfiles         /usr/local/lib/tmpfiles.d/main-scheduler.conf
-    put 0644 deploy/systemd/main-scheduler.needrestart      /etc/needrestart/conf.d/main-scheduler.conf
+    swap_package "$NEW$PACKAGE" "$PACKAGE.gone"
+    rm -rf "$PACKAGE.gone"
     put_logrotate
-    put_docs
+    for path in $replaced; do
+        if [ -e "$NEW$path" ]; then copy "$NEW" '' "$path"; else rm -f "$path"; fi
+    done
     # What the service that is up has lost is not made up for: the shipped settings would turn prod into test.
     case $were_up in *main-scheduler.service=*) return 0 ;; esac
-    is_there "$DESTDIR/etc/default/main-scheduler" ||
-        put 0640 deploy/systemd/main-scheduler.default      /etc/default/main-scheduler
+    is_there /etc/default/main-scheduler || copy "$NEW" '' /etc/default/main-scheduler
     put_sample
-}
-
-put_docs() {
-    for file in README.md README.es.md FAULTS.md SECURITY.md LICENSE; do
-        put 0644 $file                                      /usr/local/share/doc/main-scheduler/$file
-    done
-    put_tree docs '*.md' "$DESTDIR/usr/local/share/doc/main-scheduler/docs"
-    for file in "$source"/deploy/pacemaker/*; do
-        put 0644 "deploy/pacemaker/${file##*/}"             "/usr/local/share/doc/main-scheduler/pacemaker/${file##*/}"
-    done
-    for drop_in in "$source"/deploy/systemd/drop-ins/*.conf; do
-        drop_in=${drop_in##*/}
-        put 0644 "deploy/systemd/drop-ins/$drop_in"         "/usr/local/share/doc/main-scheduler/drop-ins/$drop_in"
-    done
 }
 
 # Of an installation whose account had a home that main.py could write to: programs outside of the sandbox obeyed what
@@ -187,8 +172,8 @@ warn_of_link_local_name_server() {
 }
 
 tell_system() {
-    systemd-sysusers /usr/local/lib/sysusers.d/main-scheduler.conf
-    systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/main-scheduler.conf
+    systemd-sysusers "$PREFIX"/lib/sysusers.d/main-scheduler.conf
+    systemd-tmpfiles --create "$PREFIX"/lib/tmpfiles.d/main-scheduler.conf
     journalctl --update-catalog
     take_home_away
     # A link is the operator's, and may lead nowhere yet.
@@ -203,37 +188,21 @@ units_that_are_up() {
 
 main_pid() { systemctl show --property=MainPID --value "$1"; } # UNIT
 
-# What an upgrade replaces, but for the package, as far as it is there.
-replaced() { # ROOT
-    for path in "$1"/usr/local/bin/main-scheduler "$1"/usr/local/lib/systemd/system/main-scheduler[.@]* \
-        "$1"/usr/local/lib/systemd/system/main-scheduler-alert[.@]* \
-        "$1"/usr/local/lib/systemd/catalog/main-scheduler.catalog "$1"/usr/local/lib/sysusers.d/main-scheduler.conf \
-        "$1"/usr/local/lib/tmpfiles.d/main-scheduler.conf "$1"/usr/local/share/main-scheduler \
-        "$1"/usr/local/share/doc/main-scheduler "$1"/etc/logrotate.d/main-scheduler \
-        "$1"/etc/needrestart/conf.d/main-scheduler.conf
-    do
-        if is_there "$path"; then printf '%s\n' "${path#"$1"}"; fi
-    done
-}
-
-copy() { # FROM-ROOT TO-ROOT PATH
-    mkdir -p "$2${3%/*}"
-    cp -a "$1$3" "$2$3"
-}
-
 # The old version is kept until what was up is up again. It is complete as soon as it has its name.
 keep_old_version() {
     rm -rf "$PACKAGE.old.part"
-    for path in "$PACKAGE" $(replaced ''); do copy '' "$PACKAGE.old.part" "$path"; done
+    for path in "$PACKAGE" $LOGROTATE $replaced; do
+        if is_there "$path"; then copy '' "$PACKAGE.old.part" "$path"; fi
+    done
     rm -rf "$PACKAGE.old"
     mv "$PACKAGE.old.part" "$PACKAGE.old"
 }
 
 put_old_version_back() {
-    rm -rf "$PACKAGE.new"
-    cp -a "$PACKAGE.old$PACKAGE" "$PACKAGE.new" && swap_package "$PACKAGE.new" "$PACKAGE.failed" || return 1
-    for path in $(replaced ''); do rm -rf "$path"; done
-    for path in $(replaced "$PACKAGE.old"); do copy "$PACKAGE.old" '' "$path" || return 1; done
+    copy "$PACKAGE.old" "$PACKAGE.back" "$PACKAGE" && swap_package "$PACKAGE.back$PACKAGE" "$PACKAGE.failed" || return 1
+    for path in $LOGROTATE $replaced; do
+        if is_there "$PACKAGE.old$path"; then copy "$PACKAGE.old" '' "$path" || return 1; else rm -f "$path"; fi
+    done
     systemctl daemon-reload
     journalctl --update-catalog || true
 }
@@ -263,7 +232,7 @@ take_back() {
     trap : INT HUP TERM  # for the commands they are not ignored: Ctrl-C ends the wait for a run
     down=
     for each in $were_up; do is_up_with_old_version "${each%=*}" "${each##*=}" || down="$down ${each%=*}"; done
-    rm -rf "$PACKAGE.failed" "$PACKAGE.old"
+    rm -rf "$PACKAGE.failed" "$PACKAGE.old" "$PACKAGE.back" "$NEW"
     [ -z "$down" ] || refuse "the old version is back, but these are not up (systemctl status says why):$down"
     say "not upgraded: the old version is back, and what was up is up" >&2
     [ "$status" != 0 ] || status=1
@@ -276,6 +245,9 @@ begin() {
     umask 022
     flock -w 10 9 || refuse "another install.sh is at work here: wait for its end, or interrupt it"
     were_up=$(for unit in $(units_that_are_up); do printf '%s=%s\n' "$unit" "$(main_pid "$unit")"; done)
+    stage
+    # What the old version consists of and what the new one does.
+    replaced=$(cat "$NEW$PACKAGE/files" "$PACKAGE/files" 2>/dev/null | sort -u)
     [ ! -e "$PACKAGE" ] || keep_old_version
     [ -e "$PACKAGE.old" ] || return 0
     trap 'exit 130' INT
@@ -285,18 +257,17 @@ begin() {
 }
 
 restart_what_is_up() {
-    timeout 60 /usr/local/bin/main-scheduler --version >/dev/null || refuse "the new version does not work here"
+    timeout 60 "$PREFIX"/bin/main-scheduler --version >/dev/null || refuse "the new version does not work here"
     if [ $now = yes ]; then set -- --now; else set --; fi
-    /usr/local/bin/main-scheduler restart --all "$@" || exit 1
+    "$PREFIX"/bin/main-scheduler restart --all "$@" || exit 1
 }
 
-were_up=
-[ -n "$DESTDIR" ] || { check_host; begin; }
+check_host
+begin
 put_files
-[ -z "$DESTDIR" ] || exit 0
 tell_system
 warn_of_link_local_name_server
 restart_what_is_up
 trap - EXIT INT HUP TERM
-rm -rf "$PACKAGE.old"
+rm -rf "$PACKAGE.old" "$NEW"
 say "installed. To start it now and at every boot: systemctl enable --now main-scheduler"

@@ -10,8 +10,9 @@ Stops main-scheduler and all its instances (a run in progress gets its stop
 grace) and removes what install.sh has put. Settings, drop-ins, logs, state, the
 user and /opt/main-scheduler stay, and a logrotate snippet that you have edited.
 
-  --purge   remove those too, the sample main.py only where it is unchanged
-  --help    this text
+  --purge       remove those too, the sample main.py only where it is unchanged
+  --help        this text
+  PREFIX=/usr   in the environment: what install.sh has put there
 TEXT
 }
 
@@ -19,7 +20,6 @@ say() { printf '%s\n' "uninstall.sh: $*"; }
 refuse() { printf '%s\n' "uninstall.sh: $*" >&2; exit 1; }
 
 purge=no
-left=
 for argument in "$@"; do
     case $argument in
         --purge) purge=yes ;;
@@ -31,66 +31,38 @@ done
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
-remove_empty() { # DIRECTORY...
-    rmdir --ignore-fail-on-non-empty -- "$@" 2>/dev/null || true
-}
+PREFIX=${PREFIX:-/usr/local}
+PACKAGE=$PREFIX/lib/main-scheduler
+UNITS=$PREFIX/lib/systemd/system
+[ ! -e /var/lib/dpkg/info/main-scheduler.postinst ] ||
+    refuse "main-scheduler is installed as a package: apt remove main-scheduler, or apt purge main-scheduler"
+
+# shellcheck source=deploy/purge.sh
+. "$source/deploy/purge.sh"
 
 stop_units() {
-    [ -e /usr/local/lib/systemd/system/main-scheduler.service ] || return 0
+    [ -e "$UNITS/main-scheduler.service" ] || return 0
     systemctl stop 'main-scheduler-alert*' main-scheduler.service 'main-scheduler@*.service'
     # Disabling a template disables all its instances.
-    (cd /usr/local/lib/systemd/system && systemctl -q disable main-scheduler[.@]* main-scheduler-alert[.@]*)
+    (cd "$UNITS" && systemctl -q disable main-scheduler[.@]* main-scheduler-alert[.@]*)
     systemctl reset-failed 'main-scheduler*' 2>/dev/null || true
 }
 
 remove_files() {
-    if cmp -s /etc/logrotate.d/main-scheduler /usr/local/share/main-scheduler/logrotate ||
-        cmp -s /etc/logrotate.d/main-scheduler "$source/deploy/logrotate/main-scheduler"
-    then
-        rm -f /etc/logrotate.d/main-scheduler
-    fi
-    rm -rf /usr/local/lib/main-scheduler /usr/local/lib/main-scheduler.* /usr/local/share/main-scheduler /usr/local/share/doc/main-scheduler \
-        /run/main-scheduler
-    rm -f /usr/local/bin/main-scheduler \
-        /usr/local/lib/systemd/system/main-scheduler[.@]* \
-        /usr/local/lib/systemd/system/main-scheduler-alert[.@]* \
-        /usr/local/lib/systemd/catalog/main-scheduler.catalog \
-        /usr/local/lib/sysusers.d/main-scheduler.conf \
-        /usr/local/lib/tmpfiles.d/main-scheduler.conf \
-        /etc/needrestart/conf.d/main-scheduler.conf \
+    shipped=$PREFIX/share/main-scheduler/logrotate
+    for same in "$shipped" "$source/deploy/logrotate/main-scheduler"; do
+        if cmp -s /etc/logrotate.d/main-scheduler "$same"; then rm -f /etc/logrotate.d/main-scheduler; fi
+    done
+    [ ! -e "$PACKAGE/files" ] || xargs rm -f <"$PACKAGE/files"
+    rm -rf "$PACKAGE" "$PACKAGE".* "$PREFIX/share/main-scheduler" "$PREFIX/share/doc/main-scheduler" /run/main-scheduler \
         /run/main-scheduler-install.lock
-    remove_empty /usr/local/lib/systemd/system /usr/local/lib/systemd/catalog
-    remove_empty /usr/local/share/doc /usr/local/lib/systemd /usr/local/lib/sysusers.d /usr/local/lib/tmpfiles.d
+    remove_empty "$UNITS" "$PREFIX"/lib/systemd/catalog "$PREFIX"/lib/sysusers.d "$PREFIX"/lib/tmpfiles.d "$PREFIX"/share/doc \
+        "$PREFIX"/share/man/man? "$PREFIX"/share/bash-completion/completions "$PREFIX"/share/zsh/site-functions
+    remove_empty "$PREFIX"/lib/systemd "$PREFIX"/share/bash-completion "$PREFIX"/share/zsh
     remove_empty /etc/needrestart/conf.d
     remove_empty /etc/needrestart
     systemctl daemon-reload
     journalctl --update-catalog
-}
-
-# What is left of an account outside of its services is ended first: userdel refuses while there are processes.
-purge_account() { # NAME
-    if getent passwd "$1" >/dev/null; then
-        uid=$(id -u "$1")
-        loginctl disable-linger "$1" 2>/dev/null || rm -f "/var/lib/systemd/linger/$1"
-        loginctl terminate-user "$1" 2>/dev/null || true
-        systemctl stop "user@$uid.service" "user-$uid.slice" 2>/dev/null || true
-        userdel "$1" || left="$left account:$1"
-    fi
-    # userdel keeps the group where others have joined it.
-    if getent group "$1" >/dev/null; then groupdel "$1" || left="$left group:$1"; fi
-    rm -f "/var/mail/$1"
-}
-
-# Also those of instances that have a user of their own.
-purge_accounts() {
-    # A mail of the last alert may still be on its way out.
-    systemctl kill --signal=KILL 'main-scheduler-alert*.service' 2>/dev/null || true
-    for drop_in in /etc/systemd/system/main-scheduler@*.service.d/own-user.conf; do
-        [ -e "$drop_in" ] || continue
-        instance=${drop_in#*@}
-        purge_account "main-scheduler-${instance%.service.d/own-user.conf}"
-    done
-    purge_account main-scheduler
 }
 
 # main.py may be a pipe or a link by now: neither waited for nor followed.
@@ -98,23 +70,12 @@ is_the_sample() {
     dd if=/opt/main-scheduler/main.py iflag=nofollow,nonblock status=none 2>/dev/null | cmp -s - "$source/deploy/main.py"
 }
 
-purge_data() {
-    rm -rf /var/log/main-scheduler /var/log/main-scheduler@* \
-        /var/lib/main-scheduler /var/lib/main-scheduler@* /var/lib/main-scheduler-alert /var/lib/main-scheduler-alert@* ||
-        left="$left logs-or-state"
-    rm -rf /etc/systemd/system/main-scheduler.service.d /etc/systemd/system/main-scheduler@*.service.d \
-        /etc/systemd/system/main-scheduler-alert*.d /etc/systemd/system.control/main-scheduler*.d /etc/main-scheduler
-    remove_empty /etc/systemd/system.control
-    rm -f /etc/default/main-scheduler /etc/default/main-scheduler@* /etc/logrotate.d/main-scheduler
-    if is_the_sample; then rm -f /opt/main-scheduler/main.py; fi
-    remove_empty /opt/main-scheduler
-    systemctl daemon-reload
-    [ ! -e /opt/main-scheduler ] || say "left, for it is yours: /opt/main-scheduler"
-}
-
 stop_units
 if [ $purge = yes ]; then purge_accounts; fi
 remove_files
-if [ $purge = yes ]; then purge_data; fi
+if [ $purge = yes ]; then
+    if is_the_sample; then rm -f /opt/main-scheduler/main.py; fi
+    purge_data
+fi
 [ -z "$left" ] || refuse "removed, but for what is named above:$left"
-say "removed; the Python packages that install.sh took from the distribution stay"
+say "removed; the packages that install.sh took from the distribution stay"

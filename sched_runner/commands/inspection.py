@@ -20,7 +20,7 @@ from sched_runner.commands import units
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import Line, Unit
 from sched_runner.record import columns
-from sched_runner.settings import environment_file, table
+from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
 
 _UNITS = Path("/run/systemd/system")
@@ -118,7 +118,7 @@ def _command(place: Place, lines: Sequence[Line]) -> str:
     """What the service executes, but with ``check --inside`` for ``run``."""
     command = "".join(units.values(lines, "ExecStart")[-1:])
     asked, count = re.subn(r"(?<=\s)run(?=\s|$)", "check --inside", command, count=1)
-    default = f"/usr/local/bin/main-scheduler check --inside --env-file {place.env_file} --main {place.main}"
+    default = f"{places.COMMAND} check --inside --env-file {place.env_file} --main {place.main}"
     return asked if count else default
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
 _USER_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
 
+# The command of the installed service: the package is PREFIX/lib/main-scheduler/sched_runner.
+COMMAND = os.path.normpath(os.path.join(__file__, "../" * 5, "bin/main-scheduler"))
+
 
 @dataclass(frozen=True)
 class Place:

@@ -16,6 +16,10 @@ from pathlib import Path
 
 BARE = ("systemd", "systemd-sysv", "dbus")
 SERVICE = (*BARE, "logrotate", "postfix", "python3-venv", "python3-apscheduler", "python3-systemd", "python3-dotenv")
+BUILD = (
+    *(*BARE, "debhelper", "dh-python", "lintian", "python3-apscheduler", "python3-dotenv", "python3-hypothesis"),
+    *("python3-prometheus-client", "python3-pytest", "python3-systemd", "rpm", "scdoc"),
+)
 RELEASES = ("bookworm", "trixie")
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "main-scheduler-tests"

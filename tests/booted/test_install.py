@@ -1,29 +1,12 @@
 """install.sh and uninstall.sh on a server as bare as a new one."""
 
-import re
-
 import pytest
 from machine import BARE, Machine
 from service import GATED, SOURCE, Service, install, wait_for_end
+from traces import files, users
 
 INSTALL = f"{SOURCE}/deploy/install.sh"
 UNINSTALL = f"{SOURCE}/deploy/uninstall.sh"
-
-# What a package manager, systemd and a user database change by themselves, whoever uses them.
-NOT_OURS = re.compile(
-    r"/(proc|sys|dev|run|tmp|root|usr/src)/|/var/(tmp|cache|lib/apt|log/(apt|journal|wtmp|lastlog|btmp|dpkg))"
-    r"|/etc/(passwd|group|shadow|gshadow)-?$|/etc/\.pwd\.lock$|/var/lib/systemd/"
-)
-
-
-def files(machine):
-    """Type, mode, owner and path of all files."""
-    lines = machine.run("find / -xdev -printf '%y %m %u:%g %p\\n'").stdout.splitlines()
-    return sorted(line for line in lines if not NOT_OURS.search(line.split(" ", 3)[3]))
-
-
-def users(machine):
-    return machine.run("sort /etc/passwd /etc/group; sort /etc/shadow | cut -d : -f 1,2").stdout
 
 
 @pytest.fixture(scope="module")
@@ -377,13 +360,12 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
     assert files(machine) == before
     assert users(machine) == users_before
     staged = machine.run(
-        "cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' -not -path '*/docs/*' | sort"
+        "cd /tmp/stage && find . -type f -not -path '*/sched_runner/*' -not -path '*/drop-ins/*' -not -path '*/docs/*' | LC_ALL=C sort"
     ).stdout.split()
     assert staged == [
         "./etc/default/main-scheduler",
         "./etc/logrotate.d/main-scheduler",
         "./etc/needrestart/conf.d/main-scheduler.conf",
-        "./opt/main-scheduler/main.py",
         "./usr/local/bin/main-scheduler",
         "./usr/local/lib/systemd/catalog/main-scheduler.catalog",
         *(
@@ -399,11 +381,11 @@ def test_staging_root_gets_files_and_the_host_stays_as_it_was(machine):
             f"./usr/local/share/doc/main-scheduler/{page}"
             for page in ("FAULTS.md", "LICENSE", "README.es.md", "README.md", "SECURITY.md")
         ),
+        "./usr/local/share/doc/main-scheduler/examples/main.py",
         *(
             f"./usr/local/share/doc/main-scheduler/pacemaker/{file}"
             for file in ("cluster.conf", "corosync.conf", "main-scheduler.crm", "main-scheduler.pcs")
         ),
-        "./usr/local/share/main-scheduler/logrotate",
     ]
     assert "/tmp/stage" not in machine.run("grep -arl /tmp/stage /tmp/stage || true").stdout
     machine.run(f"rm -r /tmp/stage && {INSTALL}")
@@ -418,6 +400,37 @@ def test_refusal_elsewhere_names_what_is_missing(machine):
     refused = machine.run(f"unshare --mount sh -c '{hide} PATH=/usr/sbin:/usr/bin {INSTALL}'", check=False)
     assert refused.returncode == 1
     assert "python3-apscheduler python3-systemd python3-dotenv" in refused.stderr
+
+
+@pytest.fixture
+def nothing_installed(machine):
+    machine.run([UNINSTALL, "--purge"])
+    yield machine
+    machine.run(INSTALL)
+
+
+def test_below_another_prefix_all_is_found_and_taken_away(nothing_installed):
+    machine = nothing_installed
+    before, users_before = files(machine), users(machine)
+    machine.run(f"PREFIX=/usr {INSTALL}")
+    assert not {line for line in files(machine) if "/usr/local/" in line} - set(before)
+    machine.run("systemctl start main-scheduler main-scheduler-alert.path")
+    assert machine.property("main-scheduler", "FragmentPath") == "/usr/lib/systemd/system/main-scheduler.service"
+    assert Service(machine).wait_for_runs(1) == ["succeeded"]
+    machine.run(f"PREFIX=/usr {UNINSTALL} --purge")
+    assert files(machine) == before
+    assert users(machine) == users_before
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"), [("/opt/here", "systemd finds units only below"), ("/usr", "is installed below /usr/local")]
+)
+def test_a_prefix_at_which_it_would_not_be_found_is_refused(machine, prefix, said):
+    before = files(machine)
+    refused = machine.run(f"PREFIX={prefix} {INSTALL}", check=False)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert files(machine) == before
 
 
 @pytest.mark.parametrize("script", [INSTALL, UNINSTALL])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sched_runner import cli
+from sched_runner import __version__, cli
 from sched_runner.record import messages
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
@@ -150,6 +150,36 @@ def test_the_page_of_the_unit_states_values_that_the_unit_has(name, value):
 @pytest.mark.parametrize("name", sorted({name for name, _ in explained_directives()}))
 def test_the_page_of_the_unit_explains_no_directive_that_the_unit_lacks(name):
     assert name == "…Mode" or name in {own for own, _ in directives()}
+
+
+def test_the_packages_have_the_version_of_the_code():
+    assert re.match(r"main-scheduler \((.*)\) ", (CHECKOUT / "debian/changelog").read_text())[1] == __version__
+    assert re.search(r"(?m)^Version: +(.*)$", (CHECKOUT / "deploy/main-scheduler.spec").read_text())[1] == __version__
+
+
+LISTED = [line.split() for line in (CHECKOUT / "deploy/files").read_text().splitlines() if re.match(r"\d", line)]
+NOT_INSTALLED = {
+    *("build-deb.sh", "files", "install.sh", "main-scheduler.spec", "purge.sh", "run.sh", "stage.sh", "uninstall.sh"),
+}
+
+
+def listed_sources():
+    """As stage.sh finds them."""
+    folders = [source.rpartition("/")[::2] for _, source, target in LISTED if target.endswith("/")]
+    found = {path for folder, pattern in folders for path in (CHECKOUT / folder).rglob(pattern) if path.is_file()}
+    return found | {CHECKOUT / source for _, source, target in LISTED if not target.endswith("/")}
+
+
+def test_the_list_of_files_names_no_file_that_is_not_there():
+    assert [path for path in listed_sources() if not path.is_file()] == []
+
+
+def test_the_list_of_files_names_every_file_that_a_host_needs():
+    there = {path for path in (CHECKOUT / "deploy").rglob("*") if path.is_file() and path.name not in NOT_INSTALLED}
+    there |= {path for path in (CHECKOUT / "docs").rglob("*") if path.suffix in (".md", ".scd")}
+    there |= set((CHECKOUT / "sched_runner").rglob("*.py"))
+    pages = {CHECKOUT / page for page in ("README.md", "README.es.md", "FAULTS.md", "SECURITY.md", "LICENSE")}
+    assert sorted((there | pages) - listed_sources()) == []
 
 
 def test_catalog_explains_every_record_of_the_code():

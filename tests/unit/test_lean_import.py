@@ -104,7 +104,8 @@ def modules(monkeypatch):
 @pytest.fixture
 def install(modules, tmp_path, monkeypatch):
     """Makes an APScheduler that has ``source`` as one of its modules, and metadata of the versions."""
-    monkeypatch.syspath_prepend(tmp_path)
+    # Not syspath_prepend: from Python 3.12 on, what that calls imports importlib.metadata.
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
     def make(source, *versions):
         for name in USED:

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Builds the Debian package of this checkout with the tools of the release that it runs on, and leaves it in dist/.
+#   ./deploy/build-deb.sh
+#   DEB_BUILD_OPTIONS=nocheck ./deploy/build-deb.sh     without the unit tests
+# Root has what is missing for that installed. If lintian is there, it has to be content.
+set -eu
+umask 022
+
+source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+cd "$source"
+
+is_prepared() { command -v dpkg-buildpackage >/dev/null && dpkg-checkbuilddeps -I; }
+
+if ! is_prepared; then
+    if [ "$(id -u)" != 0 ]; then
+        echo "build-deb.sh: have this done, and call it again: sudo apt-get build-dep $source" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q update
+    apt-get -q -o DPkg::Lock::Timeout=300 build-dep -y --no-install-recommends "$source"
+fi
+
+# Elsewhere, so that nothing is left in the checkout.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/main-scheduler"
+tar -c --exclude=./.?* --exclude=./dist --exclude=./build --exclude=./scheduler --exclude=__pycache__ . |
+    tar -x -C "$work/main-scheduler"
+(cd "$work/main-scheduler" && dpkg-buildpackage --build=binary --no-check-builddeps --unsigned-source --unsigned-changes)
+! command -v lintian >/dev/null || lintian --allow-root --fail-on=error,warning "$work"/*.changes
+mkdir -p dist
+cp "$work"/*.deb dist/
+ls "$source"/dist/main-scheduler_"$(dpkg-parsechangelog -S Version)"_all.deb
