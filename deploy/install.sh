@@ -5,6 +5,7 @@ set -eu
 usage() {
     cat <<'TEXT'
 Usage: sudo ./deploy/install.sh [--now]
+       ./deploy/install.sh --user
 
 Installs main-scheduler as a systemd service, or upgrades it. Settings in
 /etc/default, an existing /opt/main-scheduler/main.py and a logrotate snippet
@@ -13,6 +14,7 @@ restarted when its run in progress has ended. If one of them would not start,
 or does not come up, the old version is put back, and what was up is up.
 
   --now         restart at once, and so interrupt a run in progress
+  --user        for you alone and without root: see ./deploy/install.sh --user --help
   --help        this text
   PREFIX=/usr   in the environment: install there, and not below /usr/local
   DESTDIR=DIR   in the environment: only put the files below DIR (for packagers)
@@ -27,6 +29,7 @@ refuse() { printf '%s\n' "install.sh: $*" >&2; exit 1; }
 now=no
 for argument in "$@"; do
     case $argument in
+        --user) exec "$(dirname -- "$0")/user.sh" install "$@" ;;
         --now) now=yes ;;
         --help | -h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;

@@ -5,6 +5,7 @@ set -eu
 usage() {
     cat <<'TEXT'
 Usage: sudo ./deploy/uninstall.sh [--purge]
+       ./deploy/uninstall.sh --user [--purge]
 
 Stops main-scheduler and all its instances (a run in progress gets its stop
 grace) and removes what install.sh has put. Settings, drop-ins, logs, state, the
@@ -22,6 +23,7 @@ refuse() { printf '%s\n' "uninstall.sh: $*" >&2; exit 1; }
 purge=no
 for argument in "$@"; do
     case $argument in
+        --user) exec "$(dirname -- "$0")/user.sh" remove "$@" ;;
         --purge) purge=yes ;;
         --help | -h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;

@@ -8,6 +8,7 @@ from pathlib import Path
 
 # The name of an instance: systemd escapes other characters, and takes a colon for two directories.
 INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
+_OURS = "main-scheduler*"
 _USER_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
 
 # The command of the installed service: the package is PREFIX/lib/main-scheduler/sched_runner.
@@ -108,7 +109,7 @@ def of_user(home: Path, environ: Mapping[str, str]) -> Folders:
 
     config, state = base("XDG_CONFIG_HOME", ".config"), base("XDG_STATE_HOME", ".local/state")
     data = home / ".local/share"
-    is_old = not (state / "main-scheduler").exists() and (config / "main-scheduler").is_dir()
+    is_old = not any(state.glob(_OURS)) and any(path.is_dir() for path in config.glob(_OURS))
     states = config if is_old else state
     return Folders(
         settings=f"{config}/{{}}.env",

@@ -159,7 +159,17 @@ def test_the_packages_have_the_version_of_the_code():
 
 LISTED = [line.split() for line in (CHECKOUT / "deploy/files").read_text().splitlines() if re.match(r"\d", line)]
 NOT_INSTALLED = {
-    *("build-deb.sh", "files", "install.sh", "main-scheduler.spec", "purge.sh", "run.sh", "stage.sh", "uninstall.sh"),
+    *(
+        "build-deb.sh",
+        "files",
+        "install.sh",
+        "main-scheduler.spec",
+        "purge.sh",
+        "run.sh",
+        "stage.sh",
+        "uninstall.sh",
+        "user.sh",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,32 @@ def test_a_service_is_installed_also_if_its_settings_are_lost(tmp_path, file):
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).touch()
     assert places.of_system(tmp_path).is_installed()
+
+
+def test_a_users_things_are_where_systemd_puts_them_since_version_254(tmp_path):
+    place = places.of_user(tmp_path, {}).place("reports")
+    assert (place.state_dir, place.log_dir) == (
+        tmp_path / ".local/state/main-scheduler@reports",
+        tmp_path / ".local/state/log/main-scheduler@reports",
+    )
+    assert place.env_file == tmp_path / ".config/main-scheduler@reports.env"
+    assert place.main == tmp_path / ".local/share/main-scheduler/reports/main.py"
+    moved = places.of_user(tmp_path, {"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"}).place()
+    assert (moved.env_file, moved.state_dir) == (Path("/c/main-scheduler.env"), Path("/s/main-scheduler"))
+
+
+def test_a_users_things_are_where_an_older_systemd_has_put_them(tmp_path):
+    (tmp_path / ".config/main-scheduler@reports").mkdir(parents=True)
+    (tmp_path / ".config/main-scheduler.env").touch()
+    found = places.of_user(tmp_path, {})
+    assert found.place().log_dir == tmp_path / ".config/log/main-scheduler"
+    assert found.instances() == ["reports"]
+    (tmp_path / ".local/state/main-scheduler").mkdir(parents=True)
+    assert places.of_user(tmp_path, {}).place().log_dir == tmp_path / ".local/state/log/main-scheduler"
+
+
+def test_a_users_instances_are_found_by_their_settings_and_links(tmp_path):
+    for path in (".config/main-scheduler@b.env", ".config/systemd/user/default.target.wants/main-scheduler@a.service"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert places.of_user(tmp_path, {}).instances() == ["a", "b"]

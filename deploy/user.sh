@@ -1,0 +1,130 @@
+#!/bin/sh
+# main-scheduler for one user and his own service manager: what install.sh --user and uninstall.sh --user do.
+set -eu
+
+usage() {
+    cat <<'TEXT'
+Usage: ./deploy/install.sh --user
+       ./deploy/uninstall.sh --user [--purge]
+
+Installs main-scheduler below ~/.local, as a service of your own service manager
+(systemctl --user), or takes it away. No root is needed, and nothing outside of
+your home is touched. Settings, script, logs and state are never overwritten, and
+stay when it is taken away.
+
+  --purge   remove settings, logs and state too, the sample only if unchanged
+
+Then: systemctl --user enable --now main-scheduler
+TEXT
+}
+
+say() { printf '%s\n' "main-scheduler: $*"; }
+refuse() { printf '%s\n' "main-scheduler: $*" >&2; exit 1; }
+
+action=${1:-} purge=no
+[ $# = 0 ] || shift
+for argument in "$@"; do
+    case $action=$argument in
+        *=--user) ;;
+        remove=--purge) purge=yes ;;
+        *=--help | *=-h) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+
+source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+PREFIX=$HOME/.local
+export PREFIX
+PACKAGE=$PREFIX/lib/main-scheduler
+UNITS=$PREFIX/share/systemd/user
+CONFIG=${XDG_CONFIG_HOME:-$HOME/.config}
+STATE=${XDG_STATE_HOME:-$PREFIX/state}
+SCRIPT=$PREFIX/share/main-scheduler/main.py
+export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
+umask 077
+
+check_host() {
+    case $PREFIX in *[!A-Za-z0-9/._-]*) refuse "$HOME has a character in it that a unit file cannot name" ;; esac
+    systemctl --user show-environment >/dev/null 2>&1 ||
+        refuse "your service manager does not answer: log in as $(id -un), or have this done first: sudo loginctl enable-linger $(id -un)"
+    python=/usr/bin/python3
+    missing=
+    for pair in apscheduler:python3-apscheduler systemd.journal:python3-systemd dotenv:python3-dotenv; do
+        $python -I -c "import ${pair%%:*}" 2>/dev/null || missing="$missing ${pair##*:}"
+    done
+    [ -z "$missing" ] || refuse "missing here; have this done first: sudo apt-get install$missing"
+    $python -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' || refuse "$python is older than 3.11"
+}
+
+# Only where nothing is yet: a link that leads nowhere is something, too.
+put_once() { # MODE FILE TARGET
+    if [ -e "$3" ] || [ -L "$3" ]; then return 0; fi
+    install -D -m "$1" "$2" "$3"
+}
+
+put_files() {
+    new=$(mktemp -d "${TMPDIR:-/tmp}/main-scheduler.XXXXXX")
+    trap 'rm -rf "$new"' EXIT
+    DESTDIR=$new "$source/deploy/stage.sh"
+    from=$new$PREFIX
+    mkdir -p "$PREFIX/bin" "$PREFIX/lib" "$UNITS"
+    rm -rf "$PACKAGE.new" "$PACKAGE.gone"
+    cp -R "$from/lib/main-scheduler" "$PACKAGE.new"
+    /usr/bin/python3 -I -m compileall -q -s "$PACKAGE.new" -p "$PACKAGE" "$PACKAGE.new"
+    [ ! -e "$PACKAGE" ] || mv "$PACKAGE" "$PACKAGE.gone"
+    mv "$PACKAGE.new" "$PACKAGE"
+    rm -rf "$PACKAGE.gone"
+    (cd "$new" && find ".$PREFIX/bin" ".$PREFIX/share/man" ".$PREFIX/share/bash-completion" ".$PREFIX/share/doc" -type f 2>/dev/null) |
+        while read -r file; do
+            install -D -m "$(stat -c %a "$new/$file")" "$new/$file" "${file#.}"
+            echo "${file#.}"
+        done >"$PACKAGE/files"
+    for unit in "$from"/lib/systemd/user/*; do
+        install -m 0644 "$unit" "$UNITS/${unit##*/}"
+        echo "$UNITS/${unit##*/}" >>"$PACKAGE/files"
+    done
+    sed -i "s|systemctl reload|systemctl --user reload|; s|/opt/main-scheduler/main.py|$SCRIPT|" "$new/etc/default/main-scheduler"
+    put_once 0600 "$new/etc/default/main-scheduler" "$CONFIG/main-scheduler.env"
+    put_once 0755 "$source/deploy/main.py" "$SCRIPT"
+}
+
+up() { systemctl --user list-units --plain --no-legend --state=active 'main-scheduler*.service' | cut -d ' ' -f 1; }
+
+install_it() {
+    check_host
+    put_files
+    systemctl --user daemon-reload
+    say "installed below $PREFIX; settings: $CONFIG/main-scheduler.env; script: $SCRIPT"
+    for unit in $(up); do
+        say "$unit still has the version before; this restarts it, and interrupts a run in progress: systemctl --user restart $unit"
+    done
+    case :$PATH: in *:"$PREFIX/bin":*) ;; *) say "$PREFIX/bin is not in your PATH yet: log in anew, or add it" ;; esac
+    [ -e "/var/lib/systemd/linger/$(id -un)" ] ||
+        say "it runs only while you are logged in; for always: sudo loginctl enable-linger $(id -un)"
+    say "next: systemctl --user enable --now main-scheduler; then: main-scheduler --user status"
+}
+
+remove_it() {
+    if systemctl --user show-environment >/dev/null 2>&1; then
+        for unit in $(up) main-scheduler.service; do systemctl --user -q disable --now "$unit" 2>/dev/null || true; done
+        systemctl --user -q disable main-scheduler@.service 2>/dev/null || true
+    fi
+    [ ! -e "$PACKAGE/files" ] || while read -r file; do rm -f "$file"; done <"$PACKAGE/files"
+    rm -rf "$PACKAGE" "$PACKAGE".* "$PREFIX/share/doc/main-scheduler"
+    if [ $purge = yes ]; then
+        if cmp -s "$SCRIPT" "$source/deploy/main.py"; then rm -f "$SCRIPT"; fi
+        rm -f "$CONFIG"/main-scheduler.env "$CONFIG"/main-scheduler@*.env
+        for base in "$STATE" "$CONFIG"; do
+            rm -rf "$base"/main-scheduler "$base"/main-scheduler@* "$base"/log/main-scheduler "$base"/log/main-scheduler@*
+        done
+        rmdir --ignore-fail-on-non-empty "${SCRIPT%/*}" 2>/dev/null || true
+    fi
+    systemctl --user daemon-reload 2>/dev/null || true
+    say "removed"
+}
+
+case $action in
+    install) install_it ;;
+    remove) remove_it ;;
+    *) usage >&2; exit 2 ;;
+esac

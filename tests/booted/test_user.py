@@ -1,0 +1,127 @@
+"""install.sh --user: the service of an ordinary user, in his own service manager and home."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from service import SOURCE
+
+USER = "ana"
+HOME = f"/home/{USER}"
+SETTINGS = f"{HOME}/.config/main-scheduler.env"
+SCRIPT = f"{HOME}/.local/share/main-scheduler/main.py"
+# The images have no libpam-systemd, which gives a session this variable.
+RUNTIME_DIR = "[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n"
+
+
+@pytest.fixture
+def ana(machine):
+    """Types commands; her service manager is up, as it is for one who is logged in or lingers."""
+    machine.write("/etc/systemd/system/user@.service.d/runtime-dir.conf", RUNTIME_DIR)
+    machine.run(f"systemctl daemon-reload; useradd --create-home --shell /bin/sh {USER}")
+    uid = machine.run(["id", "-u", USER]).stdout.strip()
+    machine.run(["systemctl", "start", f"user@{uid}.service"])
+
+    def run(*command, check=True):
+        given = (f"HOME={HOME}", f"XDG_RUNTIME_DIR=/run/user/{uid}", f"PATH={HOME}/.local/bin:/usr/bin:/bin")
+        return machine.run(["env", *given, *command], check=check, user=USER)
+
+    yield SimpleNamespace(run=run, uid=uid)
+    machine.run(
+        f"systemctl stop user@{uid}.service; userdel --remove {USER}; rm -r /etc/systemd/system/user@.service.d"
+    )
+
+
+@pytest.fixture
+def installed_by_her(ana):
+    ana.run(f"{SOURCE}/deploy/install.sh", "--user")
+    return ana
+
+
+def status(ana, *arguments):
+    return json.loads(ana.run("main-scheduler", "--user", "status", "--json", *arguments, check=False).stdout)
+
+
+def start_and_wait(machine, ana, unit="main-scheduler", instance=()):
+    ana.run("systemctl", "--user", "enable", "--now", unit)
+    machine.wait_until(lambda: status(ana, *instance)["runs"], 30, f"a run of {unit}")
+
+
+def files_outside_of_the_home(machine):
+    return machine.run("find /etc /opt /usr /var/lib /var/log -newer /tmp/begin -name '*scheduler*'").stdout
+
+
+def test_a_user_installs_starts_and_looks_without_root(machine, ana):
+    machine.run("touch /tmp/begin")
+    ana.run(f"{SOURCE}/deploy/install.sh", "--user")
+    machine.write(SCRIPT, "import os; print('in', os.getcwd(), 'with', os.environ['HOME'])\n")
+    start_and_wait(machine, ana)
+    assert status(ana)["health"] == "healthy"
+    assert ana.run("main-scheduler", "--user", "check").returncode == 0
+    assert "succeeded" in ana.run("main-scheduler", "--user", "history").stdout
+    assert "every 1 min" in ana.run("main-scheduler", "--user", "list").stdout
+    assert ana.run("main-scheduler", "--user", "once").stdout.count(f"in {SCRIPT.rpartition('/')[0]} with {HOME}") == 1
+    assert machine.run(["stat", "-c", "%U", f"/proc/{status(ana)['pid']}"]).stdout == f"{USER}\n"
+    assert files_outside_of_the_home(machine) == ""
+
+
+def test_the_settings_are_hers_and_a_reload_takes_them(machine, installed_by_her):
+    ana = installed_by_her
+    machine.write(SCRIPT, "")
+    start_and_wait(machine, ana)
+    machine.run(f"echo SCHED_INTERVAL=7h >>{SETTINGS}")
+    ana.run("systemctl", "--user", "reload", "main-scheduler")
+    machine.wait_until(lambda: status(ana)["every"] == "every 7 h", 20, "the new interval")
+    machine.run(f"echo SCHED_INTERVALL=1h >>{SETTINGS}")
+    assert ana.run("main-scheduler", "--user", "check", check=False).returncode == 78
+    assert ana.run("systemctl", "--user", "reload", "main-scheduler", check=False).returncode != 0
+
+
+def test_an_instance_of_hers_has_settings_and_a_script_of_its_own(machine, installed_by_her):
+    ana = installed_by_her
+    machine.write(f"{HOME}/.local/share/main-scheduler/reports/main.py", "raise SystemExit(3)")
+    ana.run("sh", "-c", "echo SCHED_INTERVAL=2h >~/.config/main-scheduler@reports.env")
+    start_and_wait(machine, ana, "main-scheduler@reports", ["reports"])
+    found = status(ana, "reports")
+    assert (found["runs"][0]["exit_status"], found["every"]) == (3, "every 2 h")
+    listed = ana.run("main-scheduler", "--user", "list", check=False)
+    assert listed.returncode == 1
+    assert "main-scheduler@reports" in listed.stdout
+
+
+def test_an_upgrade_leaves_settings_and_script_as_they_are(machine, installed_by_her):
+    machine.write(SCRIPT, "print('mine')\n")
+    machine.write(SETTINGS, "SCHED_ENV=prod\n")
+    installed_by_her.run(f"{SOURCE}/deploy/install.sh", "--user")
+    assert (machine.read(SCRIPT), machine.read(SETTINGS)) == ("print('mine')\n", "SCHED_ENV=prod\n")
+
+
+def test_uninstall_stops_it_and_keeps_what_is_hers_and_purge_leaves_nothing(machine, installed_by_her):
+    ana = installed_by_her
+    before = machine.run(f"find {HOME} -type f -newer {SOURCE}/README.md | grep -c scheduler").stdout
+    assert int(before) > 50
+    machine.run(f"echo SCHED_INTERVAL=1h >>{SETTINGS}")
+    start_and_wait(machine, ana)
+    ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user")
+    assert machine.run(["pgrep", "-u", USER, "-f", "main-scheduler"], check=False).stdout == ""
+    assert machine.exists(SETTINGS)
+    assert machine.exists(SCRIPT)
+    assert not machine.exists(f"{HOME}/.local/bin/main-scheduler")
+    ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user", "--purge")
+    assert machine.run(f"find {HOME} -name '*scheduler*'").stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["add", "x", "/x"], ["alert"], ["status", "--here"]])
+def test_what_speaks_of_the_system_or_of_a_directory_does_not_take_user(machine, arguments):
+    done = machine.run(["main-scheduler", "--user", *arguments], check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_without_an_installation_of_his_a_user_is_told_how(machine, ana):
+    machine.run("mkdir /tmp/away; mv /usr/local/lib/systemd/user /tmp/away/")
+    try:
+        done = ana.run("/usr/local/bin/main-scheduler", "--user", "status", check=False)
+    finally:
+        machine.run("mv /tmp/away/user /usr/local/lib/systemd/; rmdir /tmp/away")
+    assert done.returncode == 1
+    assert "install.sh --user" in done.stderr
