@@ -26,7 +26,7 @@ TIERS = ("lint", "unit", "process", "booted", "cluster")
 ABOUT = {
     "lint": "20 s",
     "unit": "10 s",
-    "process": "1 min",
+    "process": "2 min",
     "booted": "5 min, and 2 more the first time, for images of Debian",
     "cluster": "5 min, and 1 more the first time, for an image of Debian",
     "booted and cluster": "7 min, and 3 more the first time, for images of Debian",
@@ -146,7 +146,7 @@ def perform(tier):
         case "unit":
             return run_pytest(tier, "-n", "2", "tests/unit")
         case "process":
-            return run_pytest(tier, "-m", "not soak", "-n", "6", "tests/process")
+            return run_pytest(tier, "-m", "not soak", "-n", "10", "--dist", "worksteal", "tests/process")
         case "soak":
             return run_pytest(tier, "-m", "soak", "tests/process")
         case _:
