@@ -11,7 +11,7 @@ from pathlib import Path
 from sched_runner import clock, words
 from sched_runner.commands import inspection, instance, restart, units
 from sched_runner.commands.installation import owner_of, unit_named, user_of
-from sched_runner.commands.instance import alerts_of, is_taken, service_of, settings_of
+from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import Unit
 from sched_runner.schedule import cadence
@@ -112,9 +112,9 @@ def _free(place: Place) -> Unit:
 
 def _alerts_as_of_the_service(place: Place) -> list[str]:
     """The instance's alert units of those kinds that the service itself has enabled."""
-    enabled = units.show(alerts_of(places.installed()), "UnitFileState")
+    enabled = units.show(places.installed().alert_units, "UnitFileState")
     kinds = [name.rpartition(".")[2] for name, unit in enabled.items() if units.is_enabled(unit)]
-    return [name for name in alerts_of(place) if name.rpartition(".")[2] in kinds]
+    return [name for name in place.alert_units if name.rpartition(".")[2] in kinds]
 
 
 def _write(path: Path, text: str, group: int, undo: contextlib.ExitStack) -> None:

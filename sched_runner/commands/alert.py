@@ -112,7 +112,7 @@ def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[st
     missing = [f"the settings are faulty: {words.printable(fault)}" for fault in faults]
     if len(ways) == 1:
         missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")
-    units = [f"{installation.place.alert}.{kind}" for kind in ("path", "timer")] if installation.is_service else []
+    units = installation.place.alert_units if installation.is_service else []
     if off := [unit for unit in units if not is_enabled(unit, environ())]:
         missing.append(f"not enabled: {' '.join(off)}; try systemctl enable --now {' '.join(off)}")
     print(*(f"{name}: {fault or 'told'}" for name, fault in results.items()), *missing, sep="\n")

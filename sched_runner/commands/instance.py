@@ -50,11 +50,6 @@ def is_taken(unit: Unit) -> bool:
     return units.is_enabled(unit) or unit.get("ActiveState", "inactive") not in ("inactive", "failed")
 
 
-def alerts_of(place: Place) -> list[str]:
-    """The units that look for what is to be told."""
-    return [f"{place.alert}.path", f"{place.alert}.timer"]
-
-
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Ctrl-C, TERM and HUP end nothing meanwhile; ``go_on`` asks whether one has come."""
@@ -75,10 +70,10 @@ def go_on() -> None:
 
 def take_down(place: Place) -> None:
     """Stop the instance and what tells of it, for good. The alerts are first: the stop is no failure."""
-    alerts = [*alerts_of(place), f"{place.alert}.service"]
+    alerts = [*place.alert_units, f"{place.alert}.service"]
     units.did("systemctl", "stop", "--", *alerts, patience=None)
     units.did("systemctl", "stop", "--", service_of(place), patience=None)  # systemd knows how long a stop may take
-    units.did("systemctl", "disable", "--", service_of(place), *alerts_of(place))
+    units.did("systemctl", "disable", "--", service_of(place), *place.alert_units)
     units.did("systemctl", "reset-failed", "--", service_of(place), *alerts)
 
 

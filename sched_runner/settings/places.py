@@ -41,6 +41,11 @@ class Place:
         """The name of the units that tell of it, without their kind."""
         return self.name.replace("main-scheduler", "main-scheduler-alert", 1)
 
+    @property
+    def alert_units(self) -> list[str]:
+        """Those of them that an operator enables."""
+        return [f"{self.alert}.path", f"{self.alert}.timer"]
+
 
 @dataclass(frozen=True)
 class Folders:
