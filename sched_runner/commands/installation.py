@@ -15,6 +15,7 @@ from sched_runner import words
 from sched_runner.commands import units
 from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
 from sched_runner.commands.units import MINIMAL, Unit
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of
@@ -24,7 +25,6 @@ from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings
 
 _ACCOUNT = "main-scheduler"
-_UNKNOWN = 4  # as main-scheduler status has it
 # What root's environment gives to a command that becomes another user: nothing of root's own.
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
 PROPERTIES = (
@@ -82,7 +82,7 @@ class Installation:
                 if lock.holder(LockFile.RUN) is None:
                     state.running = None  # of a scheduler that was killed
         except PermissionError:
-            raise OperatorError(who_may(directory), _UNKNOWN) from None
+            raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
@@ -142,7 +142,8 @@ def known(place: Place) -> Unit:
     near = difflib.get_close_matches(instance, places.instances(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise OperatorError(
-        f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}", _UNKNOWN
+        f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}",
+        ExitStatus.UNKNOWN,
     )
 
 
