@@ -20,7 +20,7 @@ ZSH = """
 setopt extended_glob
 file=$0
 compadd() { shift; print -l -- ${(M)@:#${words[CURRENT]}*} }
-_files() { print -l -- ${words[CURRENT]}*(N) }
+_files() { }
 words=("$@") CURRENT=$#
 complete() { source $file }
 complete
