@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from sched_runner import __version__, words
-from sched_runner.commands import alert, check, history, once, reload, restart, run, status, trigger
+from sched_runner.commands import add, alert, check, history, once, reload, remove, restart, run, status, trigger
 from sched_runner.commands import list as list_
 from sched_runner.commands.installation import environ
 from sched_runner.commands.owner import OperatorError
@@ -26,10 +26,12 @@ _COMMANDS: dict[str, ModuleType] = {
     "trigger": trigger,
     "history": history,
     "alert": alert,
+    "add": add,
+    "remove": remove,
     "reload": reload,
     "restart": restart,
 }
-_OF_NO_INSTANCE = (run, reload, restart, list_)
+_OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # or of one that they name themselves
 
 
 def main(argv: Sequence[str] | None = None) -> int:

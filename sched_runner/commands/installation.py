@@ -123,17 +123,27 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
     """Where the service or the instance that they name has its things; None for a scheduler here. OperatorError."""
     if arguments.instance and arguments.here:
         raise OperatorError("give an instance or --here, not both", 2)
-    if arguments.instance and not places.INSTANCE.fullmatch(arguments.instance):
-        raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
+    if arguments.instance:
+        check_name(arguments.instance)
     if arguments.here or not (arguments.instance or places.is_installed()):
         return None
     return places.installed(arguments.instance)
 
 
+def check_name(instance: str) -> None:
+    """Raises OperatorError for a name that no instance can have."""
+    if not places.INSTANCE.fullmatch(instance):
+        raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
+
+
+def unit_named(name: str) -> Unit:
+    """What systemd knows of the unit."""
+    return units.show([name], *PROPERTIES).get(name, {})
+
+
 def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
-    name = f"{place.name}.service"
-    unit = units.show([name], *PROPERTIES).get(name, {})
+    unit = unit_named(f"{place.name}.service")
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
     is_wanted = unit.get("ActiveState", "inactive") != "inactive" or units.is_enabled(unit)
     if is_wanted or any(map(os.path.lexists, paths)):
@@ -175,6 +185,11 @@ def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
         found = place.state_dir.lstat()
         if found.st_uid != 0:  # else systemd has not given it to the service yet
             return found.st_uid, found.st_gid
+    return user_of(place, unit)
+
+
+def user_of(place: Place, unit: Unit) -> tuple[int, int]:
+    """User and group whom the unit names. Raises OperatorError."""
     import pwd
 
     name = unit.get("User") or _ACCOUNT

@@ -33,10 +33,15 @@ def said(*command: str, patience: float | None = 60.0) -> str:
     return ended.stdout.decode(errors="backslashreplace") if ended else ""
 
 
+def did(*command: str, patience: float | None = 60.0) -> bool:
+    """Whether such a command succeeds."""
+    ended = _ended(command, patience)
+    return ended is not None and ended.returncode == 0
+
+
 def start(name: str, patience: float) -> bool:
     """Start a unit, and wait until it is ready; whether that job was done, which another job can cancel."""
-    ended = _ended(("systemctl", "start", "--", name), patience)
-    return ended is not None and ended.returncode == 0
+    return did("systemctl", "start", "--", name, patience=patience)
 
 
 def _ended(command: Sequence[str], patience: float | None) -> subprocess.CompletedProcess[bytes] | None:
