@@ -122,7 +122,7 @@ def find(arguments: argparse.Namespace) -> Installation:
 def place_of(arguments: argparse.Namespace) -> Place | None:
     """Where the service or the instance that they name has its things; None for a scheduler here. OperatorError."""
     if arguments.instance and arguments.here:
-        raise OperatorError("give an instance or --here, not both", 2)
+        raise OperatorError("give an instance or --here, not both", ExitStatus.USAGE)
     if arguments.instance:
         check_name(arguments.instance)
     if arguments.here or not (arguments.instance or places.is_installed()):
@@ -133,7 +133,9 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
 def check_name(instance: str) -> None:
     """Raises OperatorError for a name that no instance can have."""
     if not places.INSTANCE.fullmatch(instance):
-        raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
+        raise OperatorError(
+            "an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", ExitStatus.USAGE
+        )
 
 
 def unit_named(name: str) -> Unit:

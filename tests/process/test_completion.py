@@ -56,7 +56,7 @@ def test_commands_and_options_are_offered(complete):
 @pytest.mark.parametrize("command", SUBCOMMANDS)
 def test_options_and_instances_of_a_command_are_offered(command, complete):
     parser = SUBCOMMANDS[command]
-    instances = ["mails", "reports"] if "INSTANCE" in operands(parser) else []
+    instances = ["mails", "reports"] if "INSTANCE" in operands(parser) or command == "remove" else []
     assert complete(command, "") == sorted([*options(parser), *instances])
 
 
