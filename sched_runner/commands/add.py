@@ -14,14 +14,13 @@ from sched_runner.commands.installation import owner_of, unit_named, user_of
 from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import Unit
+from sched_runner.exit_status import ExitStatus
 from sched_runner.schedule import cadence
 from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
 from sched_runner.settings.table import Settings
 
 HELP = "have a further script run, as the instance main-scheduler@NAME: write its settings, check and start it"
-_EX_USAGE = 2
-_EX_CONFIG = 78  # sysexits.h
 _LONGEST = 4000  # characters
 
 
@@ -60,7 +59,7 @@ def _values(arguments: argparse.Namespace) -> dict[str, str]:
     """The settings that it needs. Raises OperatorError."""
     if not (arguments.every or arguments.calendar or arguments.env):
         raise OperatorError(
-            "say how often the script runs: --every 30min, --calendar 'Mon..Fri 08:30' or --env prod", _EX_USAGE
+            "say how often the script runs: --every 30min, --calendar 'Mon..Fri 08:30' or --env prod", ExitStatus.USAGE
         )
     values = {
         "SCHED_MAIN": str(_script(arguments.script)),
@@ -139,7 +138,7 @@ def _check(place: Place, settings: Settings, unit: Unit) -> None:
         faults = [f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"]
     instance.go_on()
     if faults:
-        raise OperatorError(words.printable("; ".join(faults), _LONGEST) + ": nothing is added", _EX_CONFIG)
+        raise OperatorError(words.printable("; ".join(faults), _LONGEST) + ": nothing is added", ExitStatus.CONFIG)
 
 
 def _start(place: Place, names: list[str], unit: Unit, undo: contextlib.ExitStack) -> None:

@@ -15,6 +15,7 @@ from sched_runner import words
 from sched_runner.commands import units
 from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
 from sched_runner.commands.units import MINIMAL, Unit
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of
@@ -25,7 +26,6 @@ from sched_runner.settings.table import Settings
 
 _ACCOUNT = "main-scheduler"
 _HOW_A_USER_INSTALLS = "./deploy/install.sh --user installs one"
-_UNKNOWN = 4  # as main-scheduler status has it
 # What root's environment gives to a command that becomes another user: nothing of root's own.
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
 PROPERTIES = (
@@ -83,7 +83,7 @@ class Installation:
                 if lock.holder(LockFile.RUN) is None:
                     state.running = None  # of a scheduler that was killed
         except PermissionError:
-            raise OperatorError(who_may(directory), _UNKNOWN) from None
+            raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
@@ -123,11 +123,11 @@ def find(arguments: argparse.Namespace) -> Installation:
 def place_of(arguments: argparse.Namespace) -> Place | None:
     """Where the service or the instance that they name has its things; None for a scheduler here. OperatorError."""
     if arguments.instance and arguments.here:
-        raise OperatorError("give an instance or --here, not both", 2)
+        raise OperatorError("give an instance or --here, not both", ExitStatus.USAGE)
     if arguments.instance:
         check_name(arguments.instance)
     if arguments.here and arguments.user:
-        raise OperatorError("give --user or --here, not both", 2)
+        raise OperatorError("give --user or --here, not both", ExitStatus.USAGE)
     found = folders(is_users=arguments.user)
     if arguments.here or not (arguments.instance or arguments.user or found.is_installed()):
         return None
@@ -144,7 +144,9 @@ def folders(*, is_users: bool) -> Folders:
 def check_name(instance: str) -> None:
     """Raises OperatorError for a name that no instance can have."""
     if not places.INSTANCE.fullmatch(instance):
-        raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
+        raise OperatorError(
+            "an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", ExitStatus.USAGE
+        )
 
 
 def unit_named(name: str, *, is_users: bool = False) -> Unit:
@@ -163,7 +165,8 @@ def known(place: Place) -> Unit:
     near = difflib.get_close_matches(instance, folders(is_users=place.is_users).instances(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise OperatorError(
-        f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}", _UNKNOWN
+        f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}",
+        ExitStatus.UNKNOWN,
     )
 
 

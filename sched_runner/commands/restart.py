@@ -16,11 +16,11 @@ from sched_runner.commands import inspection, units
 from sched_runner.commands.installation import unit_named
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record.lock import LockOfRun
 from sched_runner.settings import places
 
-ENDED_BY_CTRL_C = 130
-_EX_TEMPFAIL = 75  # sysexits.h
+ENDED_BY_CTRL_C = ExitStatus.SIGNAL + signal.SIGINT
 _START_TAKES = 120.0  # seconds; systemd itself gives up after 90
 _STAYS_UP = 1.0
 _ATTEMPTS = 3
@@ -99,7 +99,9 @@ def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
         raise OperatorError(f"{name}: cannot see whether a run is in progress (--now does not ask): {why}") from None
     if not (is_free or waits):
         lock.close()
-        raise OperatorError(f"{name} has a run in progress: wait for its end, or interrupt it with --now", _EX_TEMPFAIL)
+        raise OperatorError(
+            f"{name} has a run in progress: wait for its end, or interrupt it with --now", ExitStatus.TEMPFAIL
+        )
     return lock
 
 

@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from sched_runner.exit_status import ExitStatus
+
 # What systemd gives a service (systemd.exec(5), Environment Variables in Spawned Processes).
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-EX_CONFIG = "78"
 
 _PATIENCE = 10.0  # seconds
 _WHY = {
@@ -104,7 +105,7 @@ def why_down(unit: Unit, *, is_users: bool = False) -> str:
     active, status = unit.get("ActiveState"), unit.get("ExecMainStatus", "")
     if active not in ("failed", "activating"):
         return ""
-    if status == EX_CONFIG:
+    if status == str(ExitStatus.CONFIG):
         return "its settings are faulty: main-scheduler check says what"
     why = _WHY.get(unit.get("Result", ""), f"it ended with exit status {status}")
     if unit.get("SubState") == "auto-restart":
