@@ -260,7 +260,7 @@ begin() {
 }
 
 restart_what_is_up() {
-    timeout 60 "$PREFIX"/bin/main-scheduler --version >/dev/null || refuse "the new version does not work here"
+    timeout 20 "$PREFIX"/bin/main-scheduler --version >/dev/null || refuse "the new version does not work here"
     if [ $now = yes ]; then set -- --now; else set --; fi
     "$PREFIX"/bin/main-scheduler restart --all "$@" || exit 1
 }

@@ -37,10 +37,7 @@ _OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # or of one that t
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
-    _open_standard_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a mark or a file name that the locale lacks ends nothing
+    _prepare_standard_streams()
     arguments = _arguments(argv)
     try:
         exit_status = int(arguments.function(arguments))
@@ -50,16 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at exit fails again
         return ExitStatus.SIGNAL + signal.SIGPIPE
     except SettingsError as error:
-        lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
-        # In the journal they are errors (sd-daemon(3)).
-        begin = "<3>" if is_journal(environ(), 2) else ""
-        print(begin + f"\n{begin}  ".join(lines), file=sys.stderr)
+        _tell(error)
         return ExitStatus.CONFIG
+    except KeyboardInterrupt:
+        return ExitStatus.SIGNAL + signal.SIGINT
     except OperatorError as error:
         print(f"main-scheduler: {error}", file=sys.stderr)
         return error.exit_status
     else:
         return exit_status
+
+
+def _tell(error: SettingsError) -> None:
+    lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
+    # In the journal they are errors (sd-daemon(3)).
+    begin = "<3>" if is_journal(environ(), 2) else ""
+    print(begin + f"\n{begin}  ".join(lines), file=sys.stderr)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,11 +73,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _open_standard_streams() -> None:
+def _prepare_standard_streams() -> None:
     """If one is closed, the next file to be opened would take its place, and be written to as if it were it."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a mark or a file name that the locale lacks ends nothing
 
 
 def _parser() -> argparse.ArgumentParser:

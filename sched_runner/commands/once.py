@@ -25,13 +25,7 @@ T = TypeVar("T")
 
 def main(arguments: argparse.Namespace) -> int:
     """Make the run, or have the scheduler of a service that is up make it. Raises SettingsError, OperatorError."""
-    try:
-        return _once(find(arguments))
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-
-
-def _once(installation: Installation) -> int:
+    installation = find(arguments)
     if not installation.is_service:
         return _make(installation)
     from sched_runner.commands import following

@@ -340,3 +340,12 @@ def test_another_script_may_be_named_on_the_command_line(site: Site) -> None:
     site.await_runs(1)
     assert site.output() == b"other\n"
     assert Path(site.own / "state.json").exists()
+
+
+def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(site: Site) -> None:
+    patch = """
+        import os, signal, sched_runner.commands.status as status
+        status.find = lambda arguments: os.kill(os.getpid(), signal.SIGINT)
+    """
+    done = site.call("status", "--here", patch=patch)
+    assert (done.returncode, done.stderr) == (130, "")
