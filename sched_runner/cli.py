@@ -3,20 +3,19 @@
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from sched_runner import __version__, words
-from sched_runner.commands import alert, check, history, once, reload, restart, run, status, trigger
+from sched_runner.commands import add, alert, check, history, once, reload, remove, restart, run, status, trigger
 from sched_runner.commands import list as list_
 from sched_runner.commands.installation import environ
 from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import ExitStatus
 from sched_runner.output.live import is_journal
 from sched_runner.settings.table import SettingsError
-
-EX_CONFIG = 78  # sysexits.h
-EX_BROKEN_PIPE = 128 + 13  # as a shell says of one that SIGPIPE killed
 
 _COMMANDS: dict[str, ModuleType] = {
     "run": run,
@@ -27,10 +26,12 @@ _COMMANDS: dict[str, ModuleType] = {
     "trigger": trigger,
     "history": history,
     "alert": alert,
+    "add": add,
+    "remove": remove,
     "reload": reload,
     "restart": restart,
 }
-_OF_NO_INSTANCE = (run, reload, restart, list_)
+_OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # or of one that they name themselves
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,13 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at exit fails again
-        return EX_BROKEN_PIPE
+        return ExitStatus.SIGNAL + signal.SIGPIPE
     except SettingsError as error:
         lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
         # In the journal they are errors (sd-daemon(3)).
         begin = "<3>" if is_journal(environ(), 2) else ""
         print(begin + f"\n{begin}  ".join(lines), file=sys.stderr)
-        return EX_CONFIG
+        return ExitStatus.CONFIG
     except OperatorError as error:
         print(f"main-scheduler: {error}", file=sys.stderr)
         return error.exit_status
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="main-scheduler",
         description="Keeps one script running: at once, and then every interval.",
-        epilog="Settings are SCHED_ variables of the environment, see 'main-scheduler check' and the README.",
+        epilog="Settings are SCHED_ variables of the environment, see main-scheduler.default(5).",
     )
     parser.add_argument("--version", action="version", version=f"main-scheduler {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

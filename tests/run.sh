@@ -28,6 +28,7 @@ done
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)"
 venv=$PWD/.venv
 packages="python3 python3-venv python3-apscheduler python3-systemd python3-dotenv ca-certificates procps shellcheck"
+packages="$packages scdoc groff-base zsh" # the man pages and the completion
 
 # What surrounds the user stays outside: his own Python and pip, his language, his umask. See also tests/conftest.py.
 umask 022
@@ -63,11 +64,14 @@ fi
 
 # The libraries of PyPI's newest releases; the booted tests have those of the distributions. systemd-python is the
 # distribution's: PyPI has it only as a source.
-if ! cmp -s tests/requirements.txt "$venv/requirements.txt" || ! "$venv/bin/python" -m pytest --version >/dev/null 2>&1
+if ! cmp -s tests/requirements.txt "$venv/requirements.txt" || [ ! -d "$venv/twine" ] ||
+    ! "$venv/bin/python" -m pytest --version >/dev/null 2>&1
 then
     echo "installing the tools of the tests into .venv"
     /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
     "$venv/bin/python" -m pip install -q --upgrade -r tests/requirements.txt "APScheduler<4" python-dotenv
+    # In a directory of its own: some of what it needs would change how every Python of the tests starts.
+    "$venv/bin/python" -m pip install -q --target "$venv/twine" "twine~=7.0"
     cp tests/requirements.txt "$venv/requirements.txt"
 fi
 # What is tested is what was installed, and it was built from the project's own files.

@@ -62,13 +62,9 @@ def _directory(installation: Installation, reading: Reading) -> Path:
 
     A state directory that was moved may be that of several hosts, of which one shall tell.
     """
-    own, state_dir = Path("/var/lib", _alert_unit(installation)), reading.settings.state_dir
+    own, state_dir = Path("/var/lib", installation.place.alert), reading.settings.state_dir
     is_moved = state_dir != installation.place.state_dir and state_dir.is_dir()
     return own if installation.is_service and own.is_dir() and not is_moved else state_dir
-
-
-def _alert_unit(installation: Installation) -> str:
-    return installation.place.name.replace("main-scheduler", "main-scheduler-alert", 1)
 
 
 def _ways(installation: Installation, reading: Reading) -> dict[str, "Way"]:
@@ -116,7 +112,7 @@ def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[st
     missing = [f"the settings are faulty: {words.printable(fault)}" for fault in faults]
     if len(ways) == 1:
         missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")
-    units = [f"{_alert_unit(installation)}.{kind}" for kind in ("path", "timer")] if installation.is_service else []
+    units = installation.place.alert_units if installation.is_service else []
     if off := [unit for unit in units if not is_enabled(unit, environ())]:
         missing.append(f"not enabled: {' '.join(off)}; try systemctl enable --now {' '.join(off)}")
     print(*(f"{name}: {fault or 'told'}" for name, fault in results.items()), *missing, sep="\n")

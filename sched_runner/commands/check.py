@@ -12,10 +12,9 @@ from sched_runner.commands import report, run
 from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
+from sched_runner.exit_status import ExitStatus
 
 HELP = "every setting, where it came from, the next five due times; every fault (exit status 78)"
-_EX_CONFIG = 78  # sysexits.h
-_UNKNOWN = 4
 _LONGEST_NOTE = 1000
 
 
@@ -41,12 +40,12 @@ def main(arguments: argparse.Namespace) -> int:
     is_seen_by_another = installation.is_another_users()
     env_file = installation.place.env_file
     if is_seen_by_another and env_file and env_file.exists() and not os.access(env_file, os.R_OK):
-        raise OperatorError(who_may(env_file), _UNKNOWN)
+        raise OperatorError(who_may(env_file), ExitStatus.UNKNOWN)
     found = report.of(installation.source, installation.look, has_its_eyes=not is_seen_by_another)
     exit_status = _tell(found, origins, str(env_file or "the environment"))
     if is_seen_by_another:
         print("only root sees the rest, with the service's user, environment and sandbox: sudo main-scheduler check")
-    return exit_status or (_UNKNOWN if is_seen_by_another else 0)
+    return exit_status or (ExitStatus.UNKNOWN if is_seen_by_another else 0)
 
 
 def _from_inside(arguments: argparse.Namespace) -> Report:
@@ -62,7 +61,7 @@ def _tell(found: Report, origins: Mapping[str, str], given: str) -> int:
         return 0
     lines = [f"{words.count(len(found.faults), 'fault')}:", *found.faults]
     print("\n  ".join(map(words.printable, lines)), file=sys.stderr)
-    return _EX_CONFIG
+    return ExitStatus.CONFIG
 
 
 def text(found: Report, origins: Mapping[str, str], given: str) -> str:

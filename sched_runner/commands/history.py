@@ -10,6 +10,7 @@ from typing import Any
 from sched_runner import clock, words
 from sched_runner.commands.installation import environ, find
 from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import ExitStatus
 from sched_runner.output.live import is_coloured
 from sched_runner.record import history, messages, run_record
 from sched_runner.record.run_record import Run
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         since = history.parse_since(arguments.since, clock.wall()) if arguments.since else 0.0
     except ValueError as error:
-        raise OperatorError(str(error), 2) from None
+        raise OperatorError(str(error), ExitStatus.USAGE) from None
     reader = journal.open_reader()  # as root may, before root becomes the owner of the service
     has_all = journal.is_readable()
     installation = find(arguments)

@@ -15,6 +15,7 @@ from sched_runner import words
 from sched_runner.commands import units
 from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
 from sched_runner.commands.units import MINIMAL, Unit
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of
@@ -24,7 +25,6 @@ from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings
 
 _ACCOUNT = "main-scheduler"
-_UNKNOWN = 4  # as main-scheduler status has it
 # What root's environment gives to a command that becomes another user: nothing of root's own.
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
 PROPERTIES = (
@@ -82,7 +82,7 @@ class Installation:
                 if lock.holder(LockFile.RUN) is None:
                     state.running = None  # of a scheduler that was killed
         except PermissionError:
-            raise OperatorError(who_may(directory), _UNKNOWN) from None
+            raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
@@ -122,18 +122,30 @@ def find(arguments: argparse.Namespace) -> Installation:
 def place_of(arguments: argparse.Namespace) -> Place | None:
     """Where the service or the instance that they name has its things; None for a scheduler here. OperatorError."""
     if arguments.instance and arguments.here:
-        raise OperatorError("give an instance or --here, not both", 2)
-    if arguments.instance and not places.INSTANCE.fullmatch(arguments.instance):
-        raise OperatorError("an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", 2)
+        raise OperatorError("give an instance or --here, not both", ExitStatus.USAGE)
+    if arguments.instance:
+        check_name(arguments.instance)
     if arguments.here or not (arguments.instance or places.is_installed()):
         return None
     return places.installed(arguments.instance)
 
 
+def check_name(instance: str) -> None:
+    """Raises OperatorError for a name that no instance can have."""
+    if not places.INSTANCE.fullmatch(instance):
+        raise OperatorError(
+            "an instance's name begins with a letter or digit, and has those, '.', '_' and '-' only", ExitStatus.USAGE
+        )
+
+
+def unit_named(name: str) -> Unit:
+    """What systemd knows of the unit."""
+    return units.show([name], *PROPERTIES).get(name, {})
+
+
 def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
-    name = f"{place.name}.service"
-    unit = units.show([name], *PROPERTIES).get(name, {})
+    unit = unit_named(f"{place.name}.service")
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
     is_wanted = unit.get("ActiveState", "inactive") != "inactive" or units.is_enabled(unit)
     if is_wanted or any(map(os.path.lexists, paths)):
@@ -142,7 +154,8 @@ def known(place: Place) -> Unit:
     near = difflib.get_close_matches(instance, places.instances(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise OperatorError(
-        f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}", _UNKNOWN
+        f"there is no instance {instance}: {place.env_file} is not there, and it was never started{hint}",
+        ExitStatus.UNKNOWN,
     )
 
 
@@ -174,6 +187,11 @@ def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
         found = place.state_dir.lstat()
         if found.st_uid != 0:  # else systemd has not given it to the service yet
             return found.st_uid, found.st_gid
+    return user_of(place, unit)
+
+
+def user_of(place: Place, unit: Unit) -> tuple[int, int]:
+    """User and group whom the unit names. Raises OperatorError."""
     import pwd
 
     name = unit.get("User") or _ACCOUNT

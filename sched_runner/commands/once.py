@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, open_lock
 from sched_runner.schedule.signals import Signals
 
 HELP = "one run now, in this terminal; exits as main.py does (124 timed out, 127 not started)"
-_EX_TEMPFAIL = 75  # sysexits.h
-_EXIT_INTERRUPTED = 128 + signal.SIGINT
+_INTERRUPTED = ExitStatus.SIGNAL + signal.SIGINT
 _LAST_PING_LASTS = 5.0
 _WHAT_COUNTS = ("outcomes", "runs", "failures_in_a_row", "last_success", "last_failure", "fresh_boottime")
 
@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         return _once(find(arguments))
     except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
+        return _INTERRUPTED
 
 
 def _once(installation: Installation) -> int:
@@ -70,7 +70,7 @@ def _make(installation: Installation) -> int:
 
     signals.wake = end_run
     if signals.take():
-        return _EXIT_INTERRUPTED
+        return _INTERRUPTED
     outputs.attach()
     become_subreaper()
     monitoring: Any = _Silence() if installation.is_service else Monitoring(name)
@@ -79,7 +79,7 @@ def _make(installation: Installation) -> int:
     run = runs.make_run(reading.settings, reading.environ)
     monitoring.close(_LAST_PING_LASTS)
     outputs.tell()
-    return _EX_TEMPFAIL if run is None else run.command_exit_status()
+    return ExitStatus.TEMPFAIL if run is None else run.command_exit_status()
 
 
 def _lock(installation: Installation, directory: Any) -> LockFile:

@@ -18,6 +18,7 @@ from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError, read_text
 from sched_runner.run.command import command, reason
+from sched_runner.run.hints import hint, is_sandboxed, probe
 from sched_runner.schedule import cadence
 from sched_runner.settings import table
 from sched_runner.settings.source import Source
@@ -128,8 +129,11 @@ def _of_the_command(settings: Settings, environ: Mapping[str, str]) -> Iterator[
     except OSError as error:
         is_absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
         if not (is_absent and error.filename == str(settings.main)):
-            hint = "; SCHED_PYTHON takes no options" if " " in settings.python and "options" not in str(error) else ""
-            yield f"a run cannot start: {reason(error)}{hint}"
+            why = reason(error)
+            helps = ["SCHED_PYTHON takes no options"] if " " in settings.python and "options" not in why else []
+            if is_sandboxed(environ):
+                helps.append(hint([why], settings.main.parent, settings.main.parent, probe))
+            yield "; ".join([f"a run cannot start: {why}", *filter(None, helps)])
 
 
 def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[str]:

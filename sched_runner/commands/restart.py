@@ -13,22 +13,19 @@ from collections.abc import Callable
 
 from sched_runner import words
 from sched_runner.commands import inspection, units
-from sched_runner.commands.installation import PROPERTIES
+from sched_runner.commands.installation import unit_named
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record.lock import LockOfRun
 from sched_runner.settings import places
 
-_ENDED_BY_CTRL_C = 130
+ENDED_BY_CTRL_C = ExitStatus.SIGNAL + signal.SIGINT
 _START_TAKES = 120.0  # seconds; systemd itself gives up after 90
 _STAYS_UP = 1.0
 _ATTEMPTS = 3
 _LONGEST = 4000  # characters
-_HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-
-
-def _show(name: str) -> Unit:
-    return units.show([name], *PROPERTIES).get(name, {})
+HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
         for name in names:
             restart(name, now=arguments.now)
     except KeyboardInterrupt:
-        raise OperatorError("interrupted: what it has not restarted yet goes on as it was", _ENDED_BY_CTRL_C) from None
+        raise OperatorError("interrupted: what it has not restarted yet goes on as it was", ENDED_BY_CTRL_C) from None
     return os.EX_OK
 
 
@@ -63,21 +60,21 @@ def look_at(names: list[str]) -> None:
 def faults_of(name: str) -> list[str]:
     """What would keep this service from starting, seen with its own eyes."""
     place = places.installed(name.removesuffix(".service").partition("@")[2])
-    return inspection.inspect(place, _show(name))[0].in_the_way
+    return inspection.inspect(place, unit_named(name))[0].in_the_way
 
 
 def restart(name: str, *, now: bool) -> None:
     """Restart one service, without cutting a run unless ``now``. Raises OperatorError if it is not up afterwards."""
-    pid = _show(name).get("MainPID", "0")
+    pid = unit_named(name).get("MainPID", "0")
     with contextlib.ExitStack() as held:
         if not now:
-            held.enter_context(contextlib.closing(wait_for_run(name, int(pid))))
-        unit = _show(name)
+            held.enter_context(contextlib.closing(hold_runs(name, int(pid), waits=True)))
+        unit = unit_named(name)
         if unit.get("MainPID") != pid or unit.get("ActiveState") not in ("active", "reloading"):
             _say(f"{name} was restarted or stopped meanwhile")
             return
         # From the stop to the start nothing may end this process.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
             _say(f"restarting {name}")
             units.said("systemctl", "stop", name, patience=None)  # systemd knows how long a stop may take
@@ -87,24 +84,30 @@ def restart(name: str, *, now: bool) -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def wait_for_run(name: str, pid: int) -> LockOfRun:
-    """Wait for the end of the run in progress, and keep the next one from beginning. Raises OperatorError."""
+def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
+    """Keep the next run from beginning; wait for the end of one in progress, or refuse. Raises OperatorError."""
     try:
         lock = LockOfRun(f"/proc/{pid}/fd")
         with acting_as(lock.owner):
             lock.open()
-        if not lock.is_free():
+        is_free = lock.is_free()
+        if not is_free and waits:
             _say(f"{name}: waiting for the end of the run in progress (to interrupt it: Ctrl-C, and again with --now)")
             lock.wait()
     except OSError as error:
         why = error.strerror or error
         raise OperatorError(f"{name}: cannot see whether a run is in progress (--now does not ask): {why}") from None
+    if not (is_free or waits):
+        lock.close()
+        raise OperatorError(
+            f"{name} has a run in progress: wait for its end, or interrupt it with --now", ExitStatus.TEMPFAIL
+        )
     return lock
 
 
 def start(
     name: str,
-    look: Callable[[str], Unit] = _show,
+    look: Callable[[str], Unit] = unit_named,
     systemctl_start: Callable[[str, float], bool] = units.start,
     pause: float = _STAYS_UP,
 ) -> None:
@@ -131,7 +134,9 @@ def start(
     raise OperatorError(words.printable(f"{name} has not come up: {units.why_down(unit) or state}", _LONGEST))
 
 
-def settled(name: str, look: Callable[[str], Unit] = _show, patience: float = _START_TAKES, pause: float = 0.1) -> Unit:
+def settled(
+    name: str, look: Callable[[str], Unit] = unit_named, patience: float = _START_TAKES, pause: float = 0.1
+) -> Unit:
     """What systemd knows of the unit once it neither starts nor stops: it is up, or waits for the next attempt."""
     deadline = time.monotonic() + patience
     while True:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import MINIMAL
+from sched_runner.exit_status import ExitStatus
 from sched_runner.schedule.signals import Signals
 from sched_runner.settings import places
 from sched_runner.settings.places import Place
 from sched_runner.settings.source import Source
 
 HELP = "the scheduler, in the foreground: what the unit starts"
-_EX_TEMPFAIL = 75  # sysexits.h
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
@@ -43,15 +43,15 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         Service(source, reading, outputs, signals, Monitoring(place.name), environ).run()
     except AlreadyRunningError as error:
-        raise OperatorError(str(error), _EX_TEMPFAIL) from None
+        raise OperatorError(str(error), ExitStatus.TEMPFAIL) from None
     except StateDirectoryError as error:
         raise OperatorError(str(error)) from None
     except Exception:
         logging.getLogger(__name__).exception("the scheduler ends on a fault of its own")
-        return 1
+        return ExitStatus.FAULT
     finally:
         signals.ignore()
-    return 0
+    return ExitStatus.OK
 
 
 def import_scheduler() -> None:

@@ -5,12 +5,12 @@ import os
 
 from sched_runner.commands.installation import find
 from sched_runner.commands.owner import OperatorError
-from sched_runner.record.status import Health, Status
+from sched_runner.exit_status import ExitStatus
+from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER
 
 HELP = "ask the running scheduler to run now"
-EX_TEMPFAIL = 75  # sysexits.h
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -20,9 +20,9 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         status = installation.look()
     except (OSError, StateError) as error:
-        raise OperatorError(f"{name}: unknown: {error}", Health.UNKNOWN) from None
+        raise OperatorError(f"{name}: unknown: {error}", ExitStatus.UNKNOWN) from None
     if status.pid is None:
-        raise OperatorError(f"{name} is not running", Health.NOT_RUNNING)
+        raise OperatorError(f"{name} is not running", ExitStatus.NOT_RUNNING)
     ask(status)
     print(f"asked process {status.pid} to run now")
     return 0
@@ -34,10 +34,10 @@ def ask(status: Status) -> None:
         raise OperatorError(f"{status.name} is running {status.where()}")
     if status.state.running:
         number = status.state.running.number
-        raise OperatorError(f"run {number} of {status.name} is going: asked for none", EX_TEMPFAIL)
+        raise OperatorError(f"run {number} of {status.name} is going: asked for none", ExitStatus.TEMPFAIL)
     try:
         os.kill(status.pid, TRIGGER)
     except PermissionError:
         raise OperatorError(f"not allowed to signal process {status.pid}; try with sudo") from None
     except ProcessLookupError:
-        raise OperatorError(f"{status.name} is not running", Health.NOT_RUNNING) from None
+        raise OperatorError(f"{status.name} is not running", ExitStatus.NOT_RUNNING) from None

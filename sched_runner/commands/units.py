@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from sched_runner.exit_status import ExitStatus
+
 # What systemd gives a service (systemd.exec(5), Environment Variables in Spawned Processes).
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-EX_CONFIG = "78"
 
 _PATIENCE = 10.0  # seconds
 _WHY = {
@@ -32,10 +33,15 @@ def said(*command: str, patience: float | None = 60.0) -> str:
     return ended.stdout.decode(errors="backslashreplace") if ended else ""
 
 
+def did(*command: str, patience: float | None = 60.0) -> bool:
+    """Whether such a command succeeds."""
+    ended = _ended(command, patience)
+    return ended is not None and ended.returncode == 0
+
+
 def start(name: str, patience: float) -> bool:
     """Start a unit, and wait until it is ready; whether that job was done, which another job can cancel."""
-    ended = _ended(("systemctl", "start", "--", name), patience)
-    return ended is not None and ended.returncode == 0
+    return did("systemctl", "start", "--", name, patience=patience)
 
 
 def _ended(command: Sequence[str], patience: float | None) -> subprocess.CompletedProcess[bytes] | None:
@@ -96,7 +102,7 @@ def why_down(unit: Unit) -> str:
     active, status = unit.get("ActiveState"), unit.get("ExecMainStatus", "")
     if active not in ("failed", "activating"):
         return ""
-    if status == EX_CONFIG:
+    if status == str(ExitStatus.CONFIG):
         return "its settings are faulty: main-scheduler check says what"
     why = _WHY.get(unit.get("Result", ""), f"it ended with exit status {status}")
     if unit.get("SubState") == "auto-restart":

@@ -5,6 +5,8 @@ import signal
 from collections.abc import Container
 from enum import Enum
 
+from sched_runner.exit_status import ExitStatus
+
 
 class Outcome(Enum):
     """The six ways in which a run can end."""
@@ -18,11 +20,6 @@ class Outcome(Enum):
 
 
 FAILURES = frozenset({Outcome.FAILED, Outcome.KILLED, Outcome.TIMED_OUT, Outcome.NOT_STARTED})
-
-# Exit statuses of a shell (POSIX 2.8.2), and of timeout(1) for 124.
-_EXIT_TIMED_OUT = 124
-_EXIT_NOT_STARTED = 127
-_EXIT_SIGNAL = 128
 
 
 def classify(wait_status: int | None, success: Container[int] = (0,), *, timed_out: bool, interrupted: bool) -> Outcome:
@@ -51,14 +48,14 @@ def decode(wait_status: int | None) -> tuple[int | None, int | None]:
 def exit_status(outcome: Outcome | None, status: int | None, signal_number: int | None) -> int:
     """The exit status with which ``main-scheduler once`` reports a run that ended so."""
     if outcome is Outcome.TIMED_OUT:
-        return _EXIT_TIMED_OUT
+        return ExitStatus.TIMED_OUT
     if outcome is Outcome.NOT_STARTED:
-        return _EXIT_NOT_STARTED
+        return ExitStatus.NOT_STARTED
     if outcome is Outcome.INTERRUPTED:
-        return _EXIT_SIGNAL + signal.SIGINT
+        return ExitStatus.SIGNAL + signal.SIGINT
     if signal_number is not None:
-        return _EXIT_SIGNAL + signal_number
-    return status or (0 if outcome is Outcome.SUCCEEDED else 1)
+        return ExitStatus.SIGNAL + signal_number
+    return status or (ExitStatus.OK if outcome is Outcome.SUCCEEDED else ExitStatus.FAULT)
 
 
 def signal_name(number: int) -> str:

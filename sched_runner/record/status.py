@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Any
 
 from sched_runner import clock, words
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record import messages, run_record
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
@@ -19,12 +20,12 @@ _FAILED_MARK = ("✗", RED)
 
 
 class Health(IntEnum):
-    """The exit statuses of ``main-scheduler status`` (LSB's, but for 1)."""
+    """The exit statuses of ``main-scheduler status``."""
 
-    HEALTHY = 0
-    WRONG = 1
-    NOT_RUNNING = 3
-    UNKNOWN = 4
+    HEALTHY = ExitStatus.OK
+    WRONG = ExitStatus.FAULT
+    NOT_RUNNING = ExitStatus.NOT_RUNNING
+    UNKNOWN = ExitStatus.UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ what this process, which has the same sandbox as main.py, sees at that path.
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +48,11 @@ class Place(NamedTuple):
     hidden: bool = False
     private_devices: bool = False
     of_another: bool = False
+
+
+def is_sandboxed(environ: Mapping[str, str]) -> bool:
+    """Whether systemd has started the service."""
+    return {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys()
 
 
 def hint(lines: Sequence[str], script_dir: Path, workdir: Path, look: Callable[[str], Place]) -> str:

@@ -17,7 +17,7 @@ from sched_runner.record.state import Due, Plan, State
 from sched_runner.record.store import Store
 from sched_runner.run.command import environment
 from sched_runner.run.execution import Execution, Leftovers, NotStartedError
-from sched_runner.run.hints import hint, probe
+from sched_runner.run.hints import hint, is_sandboxed, probe
 from sched_runner.run.reasons import error_line
 from sched_runner.run.sweeper import Sweeper
 from sched_runner.settings.table import Settings
@@ -118,7 +118,7 @@ class Runs:
         self._outputs.tell()
         self._schedule.plan_retry(run, settings)
         self._record(run, output)
-        self._tell(run, execution.leftovers, errors, settings, is_sandboxed=_is_sandboxed(environ))
+        self._tell(run, execution.leftovers, errors, settings, is_sandboxed=is_sandboxed(environ))
         self._monitoring.ended(settings, environ, self._store.state, run, output)
         self._schedule.wakeup()
         return run
@@ -184,11 +184,6 @@ class Runs:
                 text += f"; {found}"
         level = _LEVELS.get(run.outcome or Outcome.FAILED, logging.ERROR)
         log.log(level, "%s", text, extra={**messages.of_run(run), "tail": lines})
-
-
-def _is_sandboxed(environ: Mapping[str, str]) -> bool:
-    """Whether systemd has started the service."""
-    return {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys()
 
 
 def _tell_leftovers(sentence: str, number: int, found: Sequence[str]) -> None:

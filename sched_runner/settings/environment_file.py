@@ -44,6 +44,15 @@ def read(path: Path, *, pipes: bool = False) -> Content:
     return _parsed(text, shown)
 
 
+def line(name: str, value: str) -> str:
+    """The line of a file that gives this name this value. Raises ValueError if no line can."""
+    for quote in ("", "'", '"'):
+        text = f"{name}={quote}{value}{quote}"
+        if _parsed(text, name).values == {name: value}:
+            return text
+    raise ValueError("an environment file cannot hold it: do without a backslash, a control character or both quotes")
+
+
 def _read(path: Path, *, pipes: bool) -> bytes:
     with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         mode = os.fstat(file.fileno()).st_mode

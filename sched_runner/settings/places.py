@@ -27,6 +27,16 @@ class Place:
     state_dir: Path
     workdir: Path | None = None
 
+    @property
+    def alert(self) -> str:
+        """The name of the units that tell of it, without their kind."""
+        return self.name.replace("main-scheduler", "main-scheduler-alert", 1)
+
+    @property
+    def alert_units(self) -> list[str]:
+        """Those of them that an operator enables."""
+        return [f"{self.alert}.path", f"{self.alert}.timer"]
+
 
 def installed(instance: str = "", root: Path = Path("/")) -> Place:
     """The place of the installed service, or of one of its instances."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sched_runner import words
-from sched_runner.settings import calendars, spans
+from sched_runner.settings import calendars, crontab, spans
 from sched_runner.settings.places import Place
 
 # How often, in the keywords of APScheduler's IntervalTrigger: days, hours, minutes, seconds.
@@ -68,7 +68,7 @@ def _parse_interval(text: str) -> float:
     try:
         return spans.parse_interval(text)
     except ValueError as error:
-        raise ValueError(calendars.calendar_hint(text) or error) from None
+        raise ValueError(crontab.calendar_hint(text) or error) from None
 
 
 def parse_args(text: str) -> tuple[str, ...]:

@@ -21,12 +21,12 @@ from xml.etree import ElementTree as ET
 
 CHECKOUT = Path(__file__).parents[2]
 CODE = ("sched_runner", "tests", "deploy")  # and not whatever else lies in this directory
-SCRIPTS = ("deploy/*.sh", "tests/*.sh", "tests/*/*.sh")
+SCRIPTS = ("deploy/*.sh", "deploy/completion/*.bash", "tests/*.sh", "tests/*/*.sh")
 TIERS = ("lint", "unit", "process", "booted", "cluster")
 ABOUT = {
     "lint": "20 s",
     "unit": "10 s",
-    "process": "1 min",
+    "process": "2 min",
     "booted": "5 min, and 2 more the first time, for images of Debian",
     "cluster": "5 min, and 1 more the first time, for an image of Debian",
     "booted and cluster": "7 min, and 3 more the first time, for images of Debian",
@@ -79,6 +79,15 @@ def package_alone():
     return directory
 
 
+def render(page):
+    """As a terminal shows it; what scdoc or groff has to say is a fault."""
+    with page.open("rb") as source:
+        made = subprocess.run(["scdoc"], stdin=source, stdout=PIPE, check=False)
+    shown = subprocess.run(["groff", "-k", "-man", "-Tutf8", "-ww", "-z"], input=made.stdout, stderr=PIPE, check=False)
+    print(shown.stderr.decode(), end="", file=sys.stderr)
+    return made.returncode or shown.returncode or int(bool(shown.stderr))
+
+
 def lint():
     python = (sys.executable, "-P", "-m")
     scripts = sorted(str(path.relative_to(CHECKOUT)) for pattern in SCRIPTS for path in CHECKOUT.glob(pattern))
@@ -87,6 +96,7 @@ def lint():
         call(*python, "ruff", "format", "--check", *CODE),
         call(*python, "mypy", f"--config-file={CHECKOUT / 'pyproject.toml'}", cwd=package_alone()),
         call("shellcheck", "--norc", *scripts),
+        *(render(page) for page in sorted(CHECKOUT.glob("docs/man/*.scd"))),
     ]
     return Result("lint", passed=statuses.count(0), failed=len(statuses) - statuses.count(0))
 
@@ -146,7 +156,7 @@ def perform(tier):
         case "unit":
             return run_pytest(tier, "-n", "2", "tests/unit")
         case "process":
-            return run_pytest(tier, "-m", "not soak", "-n", "6", "tests/process")
+            return run_pytest(tier, "-m", "not soak", "-n", "10", "--dist", "worksteal", "tests/process")
         case "soak":
             return run_pytest(tier, "-m", "soak", "tests/process")
         case _:

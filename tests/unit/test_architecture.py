@@ -12,7 +12,7 @@ PACKAGE = Path(sched_runner.__file__).parent
 # Each room may use those that stand below it.
 ROOMS = ["__main__", "cli", "commands", "schedule", "run", "tell", "output", "record", "settings"]
 # All may use these, which have nothing but each other.
-FOR_ALL = {"words": set(), "clock": set(), "troubles": {"words"}}
+FOR_ALL = {"words": set(), "clock": set(), "exit_status": set(), "troubles": {"words"}}
 
 
 def named(tree: ast.Module) -> Iterator[str]:

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from command_line import SUBCOMMANDS, options
 
-from sched_runner import __version__, cli
+from sched_runner import __version__
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record import messages
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
@@ -16,6 +18,7 @@ from sched_runner.tell import metrics
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
 OPERATING = (CHECKOUT / "docs/operating.md").read_text()
+OPERATING_ES = (CHECKOUT / "docs/operating.es.md").read_text()
 UNIT_PAGE = (CHECKOUT / "docs/unit.md").read_text()
 WATCHING = (CHECKOUT / "docs/watching.md").read_text()
 PAGES = [*sorted(CHECKOUT.glob("*.md")), *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -71,22 +74,20 @@ def test_shipped_settings_name_every_setting(uncommented):
     assert tuple(values) == table.NAMES
 
 
-def test_operating_names_every_setting():
-    assert tuple(settings_table(section(OPERATING, "Settings"))) == table.NAMES
+# In English the man pages say it: see test_manual.py.
+def test_the_spanish_page_names_every_setting():
+    assert tuple(settings_table(section(OPERATING_ES, "Configuración"))) == table.NAMES
 
 
-@pytest.mark.parametrize(("name", "default"), defaults(OPERATING).items())
-def test_operating_has_the_defaults_of_the_code(name, default):
+@pytest.mark.parametrize(("name", "default"), defaults(OPERATING_ES).items())
+def test_the_spanish_page_has_the_defaults_of_the_code(name, default):
     value = re.fullmatch(r"`(.*)`", default)
-    assert value or default in {"from `SCHED_ENV`", "none", "see below"}
+    assert value or default in {"según `SCHED_ENV`", "ninguno", "véase abajo"}
     assert load({name: value[1] if value else ""}) == load({})
 
 
-def test_readme_has_some_rows_of_the_table_of_operating_and_no_other_page_has_any():
-    with_rows = {page.name: settings_table(page.read_text()) for page in PAGES if settings_table(page.read_text())}
-    assert set(with_rows) == {"README.md", "README.es.md", "operating.md", "operating.es.md"}
-    assert with_rows["README.md"].items() < with_rows["operating.md"].items()
-    assert with_rows["README.es.md"].items() < with_rows["operating.es.md"].items()
+def test_no_other_page_has_a_table_of_settings():
+    assert [page.name for page in PAGES if settings_table(page.read_text())] == ["operating.es.md"]
 
 
 def test_readme_is_short():
@@ -97,11 +98,17 @@ def commands(page):
     return re.findall(r"(?m)^\| `main-scheduler (\w+)` \|", page)
 
 
-def test_operating_names_every_command_and_the_readme_some(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["--help"])
-    assert set(commands(OPERATING)) == set(re.findall(r"(?m)^    (\w+) ", capsys.readouterr().out))
-    assert set(commands(README)) < set(commands(OPERATING))
+def test_the_spanish_page_names_every_command_and_the_readme_some():
+    assert set(commands(OPERATING_ES)) == set(SUBCOMMANDS)
+    assert set(commands(README)) < set(SUBCOMMANDS)
+
+
+def test_the_spanish_page_names_every_option_and_exit_status():
+    rows = "\n".join(re.findall(r"(?m)^\| `main-scheduler \w+` \|.*", OPERATING_ES))
+    named = {option for parser in SUBCOMMANDS.values() for option in options(parser)}
+    assert named - {"--help", "--here"} <= set(re.findall(r"`(--[\w-]+)", rows))
+    statuses = set(map(int, re.findall(r"\b\d+\b", " ".join(row.split("|")[-2] for row in rows.splitlines()))))
+    assert {*ExitStatus} - {ExitStatus.USAGE} <= statuses
 
 
 def test_operating_names_every_drop_in_and_no_other():
@@ -205,8 +212,13 @@ CODE_BLOCK = r"(?ms)^```.*?^```$"
 in_both_languages = pytest.mark.parametrize("page", TWINS, ids=lambda page: page.name)
 
 
+# In English they are man pages.
+ONLY_IN_SPANISH = r"(?m)^\| (ajuste|orden \| qué hace \| código de salida|señal) \|.*\n(\|.*\n)+"
+
+
 def both(page):
-    return page.read_text(), page.with_suffix(".es.md").read_text()
+    english, spanish = page.read_text(), page.with_suffix(".es.md").read_text()
+    return english, re.sub(ONLY_IN_SPANISH, "", spanish)
 
 
 def outline(text):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sched_runner.schedule.calendar_times import Calendar
 from sched_runner.settings import calendars
-from sched_runner.settings.calendars import CalendarError, ask, calendar_hint, parse_calendar
+from sched_runner.settings.calendars import CalendarError, ask, parse_calendar
+from sched_runner.settings.crontab import calendar_hint
 
 MADRID = "Europe/Madrid"
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import sched_runner
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 _TICK = 0.01
 _TAG = "TEST_TAG"
 _LIBRARIES = ("APScheduler", "python-dotenv")

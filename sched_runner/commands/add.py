@@ -1,0 +1,181 @@
+"""``main-scheduler add``: a further script, as an instance of the service; all of it or nothing."""
+
+import argparse
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sched_runner import clock, words
+from sched_runner.commands import inspection, instance, restart, units
+from sched_runner.commands.installation import owner_of, unit_named, user_of
+from sched_runner.commands.instance import is_taken, service_of, settings_of
+from sched_runner.commands.owner import OperatorError
+from sched_runner.commands.units import Unit
+from sched_runner.exit_status import ExitStatus
+from sched_runner.schedule import cadence
+from sched_runner.settings import environment_file, places, table
+from sched_runner.settings.places import Place
+from sched_runner.settings.table import Settings
+
+HELP = "have a further script run, as the instance main-scheduler@NAME: write its settings, check and start it"
+_LONGEST = 4000  # characters
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    instance.add_name(parser)
+    parser.add_argument("script", metavar="SCRIPT", type=Path, help="the script; it stays where it is")
+    how_often = parser.add_mutually_exclusive_group()
+    how_often.add_argument("--every", metavar="SPAN", default="", help="the time between two runs: 30min")
+    how_often.add_argument("--calendar", metavar="TIMES", default="", help="when it runs: 'Mon..Fri 08:30'")
+    parser.add_argument("--env", metavar="NAME", default="", help="its SCHED_ENV: test or prod")
+    parser.add_argument("--no-start", action="store_true", help="write and check the settings, and start nothing")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Add it, and say what was done. Raises SettingsError, OperatorError."""
+    place = instance.place_of(arguments, "add")
+    values = _values(arguments)
+    settings = table.load(values, place)
+    text = _text(place, values)
+    unit = _free(place)
+    has_history = os.path.lexists(place.state_dir)
+    names = [service_of(place), *_alerts_as_of_the_service(place)]
+    with instance.held_back(), contextlib.ExitStack() as undo:
+        _write(settings_of(place), text, user_of(place, unit)[1], undo)
+        _check(place, settings, unit)
+        if not arguments.no_start:
+            _start(place, names, unit, undo)
+        instance.go_on()
+        undo.pop_all()
+    print("\n".join(_told(place, settings, names, has_history=has_history, is_up=not arguments.no_start)))
+    return os.EX_OK
+
+
+def _values(arguments: argparse.Namespace) -> dict[str, str]:
+    """The settings that it needs. Raises OperatorError."""
+    if not (arguments.every or arguments.calendar or arguments.env):
+        raise OperatorError(
+            "say how often the script runs: --every 30min, --calendar 'Mon..Fri 08:30' or --env prod", ExitStatus.USAGE
+        )
+    values = {
+        "SCHED_MAIN": str(_script(arguments.script)),
+        "SCHED_ENV": arguments.env,
+        "SCHED_INTERVAL": arguments.every,
+        "SCHED_CALENDAR": arguments.calendar,
+        # Who says at which times does not mean now.
+        "SCHED_START": "due" if arguments.calendar else "",
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _script(path: Path) -> Path:
+    """The script, of which root asks only whether it is there. Raises OperatorError."""
+    script, why = path.absolute(), "is not a regular file"
+    try:
+        if stat.S_ISREG(script.stat().st_mode):
+            return script
+    except OSError as error:
+        why = f"cannot be seen: {error.strerror}"
+    raise OperatorError(f"{words.printable(script)} {why}")
+
+
+def _text(place: Place, values: Mapping[str, str]) -> str:
+    """The environment file. Raises OperatorError for a value that it cannot hold."""
+    lines = [
+        f"# Settings of {place.name}. After an edit: systemctl reload {place.name}",
+        f"# {places.installed().env_file} shows what else may be set.",
+    ]
+    for name, value in values.items():
+        try:
+            lines.append(environment_file.line(name, value))
+        except ValueError as error:
+            raise OperatorError(f"{name}={words.printable(value)}: {error}") from None
+    return "\n".join(lines) + "\n"
+
+
+def _free(place: Place) -> Unit:
+    """What systemd knows of the instance, of which there is nothing yet but what it left. Raises OperatorError."""
+    if os.path.lexists(settings_of(place)):
+        again = f"edit it, or begin with main-scheduler remove {place.name.partition('@')[2]}"
+        raise OperatorError(f"{place.name} is there already, with {place.env_file}: {again}")
+    unit = unit_named(service_of(place))
+    if is_taken(unit):
+        first = f"systemctl disable --now {place.name} makes room for another"
+        raise OperatorError(f"{place.name} is enabled or up, without {place.env_file}: {first}")
+    return unit
+
+
+def _alerts_as_of_the_service(place: Place) -> list[str]:
+    """The instance's alert units of those kinds that the service itself has enabled."""
+    enabled = units.show(places.installed().alert_units, "UnitFileState")
+    kinds = [name.rpartition(".")[2] for name, unit in enabled.items() if units.is_enabled(unit)]
+    return [name for name in place.alert_units if name.rpartition(".")[2] in kinds]
+
+
+def _write(path: Path, text: str, group: int, undo: contextlib.ExitStack) -> None:
+    """Write a file that was not there, for root and the group. Raises OperatorError."""
+    try:
+        # Not through a link, even if that leads nowhere.
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        undo.callback(path.unlink)
+        with open(file, "w", encoding="utf-8") as opened:
+            opened.write(text)
+            os.fchown(file, 0, group)
+            os.fchmod(file, 0o640)
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _check(place: Place, settings: Settings, unit: Unit) -> None:
+    """Raises OperatorError for what would keep a run from starting, seen with the service's eyes."""
+    report = inspection.inspect(place, unit)[0]
+    faults = list(report.faults)
+    if report.notes and not faults:  # root has seen the script
+        faults = [f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"]
+    instance.go_on()
+    if faults:
+        raise OperatorError(words.printable("; ".join(faults), _LONGEST) + ": nothing is added", ExitStatus.CONFIG)
+
+
+def _start(place: Place, names: list[str], unit: Unit, undo: contextlib.ExitStack) -> None:
+    """Start it, now and at every boot. Raises OperatorError."""
+    new = [path for path in instance.data_of(place) if not os.path.lexists(path)]
+    undo.callback(instance.delete, new, owner_of(place, unit))
+    undo.callback(instance.take_down, place)
+    if not units.did("systemctl", "enable", "--", *names):
+        raise OperatorError(f"systemctl enable {' '.join(names)} fails: nothing is added")
+    try:
+        restart.start(names[0])
+    except OperatorError as error:
+        raise OperatorError(f"{error}; nothing is added") from None
+    if names[1:] and not units.did("systemctl", "start", "--", *names[1:]):
+        raise OperatorError(f"systemctl start {' '.join(names[1:])} fails: nothing is added")
+
+
+def _told(place: Place, settings: Settings, names: list[str], *, has_history: bool, is_up: bool) -> Iterator[str]:
+    now = datetime.fromtimestamp(clock.wall(), UTC)
+    kept = cadence.of(settings, now)
+    due = words.zoned_time(kept.after(now).timestamp())
+    since = f"from {due} on" if settings.start == "due" else "from now on"
+    how = f"{words.printable(settings.main)} {words.printable(kept.every)}, with SCHED_ENV={settings.environment}"
+    yield f"wrote {place.env_file}; its check has found no fault"
+    if is_up:
+        yield f"started {names[0]}, now and at every boot: it runs {how}, {since}"
+        if names[1:]:
+            yield f"started {' and '.join(names[1:])}, as those of the service are; SCHED_ALERT_MAIL is not copied"
+    else:
+        yield f"not started: it would run {how}"
+    yield f"logs in {place.log_dir}, state in {place.state_dir}"
+    if has_history:
+        yield f"an earlier {place.name} has left its state there: the numbers of the runs go on"
+    yield "next:"
+    if is_up:
+        yield f"  sudo main-scheduler status {place.name.partition('@')[2]}"
+        yield f"  journalctl -u {place.name}"
+    else:
+        yield f"  sudoedit {place.env_file}"
+        yield f"  sudo systemctl enable --now {' '.join(names)}"
