@@ -38,13 +38,16 @@ put() { # MODE SOURCE TARGET
 
 put_all() { # MODE FOLDER PATTERN TARGET/
     [ -d "$source/$2" ] || return 0
-    (cd "$source/$2" && find . -type f -name "$3") | while read -r file; do put "$1" "$2/${file#./}" "$4${file#./}"; done
+    case $3 in *.scd) command -v scdoc >/dev/null || return 0 ;; esac
+    (cd "$source/$2" && find . -type f -name "$3") | while read -r file; do
+        file=${file#./}
+        put "$1" "$2/$file" "$4${file%.scd}"
+    done
 }
 
 sed '/^#/d; /^$/d' "$source/deploy/files" | while read -r mode from to; do
-    case $from=$to in
-        *=*/) put_all "$mode" "${from%/*}" "${from##*/}" "$to" ;;
-        *.scd=*) [ ! -e "$source/$from" ] || ! command -v scdoc >/dev/null || put "$mode" "$from" "$to" ;;
-        *) [ ! -e "$source/$from" ] || put "$mode" "$from" "$to" ;;
+    case $to in
+        */) put_all "$mode" "${from%/*}" "${from##*/}" "$to" ;;
+        *) put "$mode" "$from" "$to" ;;
     esac
 done

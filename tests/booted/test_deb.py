@@ -54,6 +54,28 @@ def packaged(host):
     host.run(f"{APT} purge main-scheduler; rm -rf /opt/main-scheduler")
 
 
+# What one kind of package has and the other has not, or elsewhere.
+PECULIAR = {
+    "/usr/share/doc/main-scheduler/LICENSE",
+    "/usr/share/doc/main-scheduler/changelog.gz",
+    "/usr/share/doc/main-scheduler/copyright",
+    "/usr/share/lintian/overrides/main-scheduler",
+    "/usr/share/python3/runtime.d/main-scheduler.rtupdate",
+    "/usr/share/zsh/site-functions/_main-scheduler",
+    "/usr/share/zsh/vendor-completions/_main-scheduler",
+}
+
+
+def test_the_spec_makes_an_rpm_of_the_same_files(builder, dist):
+    spec = "deploy/main-scheduler.spec"
+    builder.run(f"cd {SOURCE} && rpmbuild -bb --nodeps --build-in-place --define '_topdir /tmp/rpm' {spec}")
+    listed = builder.run("rpm -qlvp /tmp/rpm/RPMS/noarch/*.rpm").stdout.splitlines()
+    in_rpm = {line.split()[-1] for line in listed if line.startswith("-")}
+    packed = builder.run(f"dpkg-deb --fsys-tarfile {SOURCE}/dist/*.deb | tar -t").stdout.split()
+    in_deb = {name.removeprefix(".") for name in packed if not name.endswith("/")}
+    assert {name for name in in_rpm ^ in_deb if not name.endswith(".pyc")} == PECULIAR
+
+
 def apt(machine, *words, **options):
     return machine.run(f"{APT} {' '.join(words)}", **options)
 

@@ -111,7 +111,7 @@ def test_settings_that_cannot_be_written_whole_are_not_there(tmp_path, monkeypat
     def fails(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fchmod", fails)
+    monkeypatch.setattr(os, "fchown", fails)
     with pytest.raises(OperatorError, match="No space left"), contextlib.ExitStack() as undo:
         add._write(tmp_path / "file", "new", os.getgid(), undo)
     assert list(tmp_path.iterdir()) == []
