@@ -49,6 +49,11 @@ def test_nothing_that_main_py_says_ends_a_field_or_fills_a_placeholder():
     assert len(message) == 200
 
 
+def test_what_main_py_says_is_one_part_of_a_path():
+    run = Run(7, Outcome.FAILED, reason="/../../admin?x", duration=1.0)
+    assert pings.filled("https://h/a/{message}/b", run) == "https://h/a/run%207%20failed%3A%20%2F..%2F..%2Fadmin%3Fx/b"
+
+
 class Server:
     """Takes pings after so many faults; ``gate`` holds it up."""
 
