@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sched_runner.record.own_file import open_own
+
 _NAME = "lock"
 _MODE = 0o640
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
@@ -42,8 +44,8 @@ class LockFile:
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT if self._writable else os.O_RDONLY
-        # A link, a FIFO or a device in its place is none of ours: it is neither followed nor waited for.
-        descriptor = os.open(self._path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)
+        # A link, a FIFO or a device in its place is none of ours.
+        descriptor = open_own(self._path, flags, _MODE)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise OSError(0, "is not a regular file", self._path)
