@@ -13,7 +13,8 @@ from pathlib import Path
 from sched_runner.record.own_file import open_own
 
 _NAME = "lock"
-_MODE = 0o640
+_MODE = 0o600  # whoever can open it can hold it
+_MOST_OTHERS = 16  # who has more of them open than this wants our descriptors to run out
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
@@ -127,7 +128,7 @@ class LockFile:
     def update(self) -> Iterator[None]:
         """Hold the lock of an update, waiting for it for 2 s."""
         deadline = time.monotonic() + _UPDATE_LASTS
-        # A process that has it for longer is none of ours: who may read the file can lock it.
+        # A process that has it for longer is none of ours: main.py can lock it.
         while not self.acquire(self.UPDATE) and time.monotonic() < deadline:
             time.sleep(0.01)
         try:
@@ -207,6 +208,8 @@ def _open_elsewhere(path: str, own: os.stat_result) -> list[int]:
                 for link in os.listdir(f"/proc/{process}/fd"):
                     with contextlib.suppress(OSError):
                         found += _open_if_of_place(f"/proc/{process}/fd/{link}", path, own)
+                    if len(found) == _MOST_OTHERS:
+                        return found
     return found
 
 
