@@ -7,7 +7,7 @@ usage() {
 usage: $0 [TIER...]
        $0 --soak
 Prepares what is missing and runs these tiers of the tests, or all of them:
-    lint      linters and type checker
+    lint      linters, type checker, alert rules
     unit      no process
     process   the real command with real children
     booted    a real systemd in containers, as root

@@ -24,6 +24,7 @@ _SUMMARY_LASTS = 3.0  # the state knows of the end before the log does
 _ENDS_AFTER_TIMEOUT = 60.0  # and the stop grace
 _KEPT_BACKUPS = 5
 _BLOCK = 65536
+_BLOCKS_AT_ONCE = 64  # a file that main.py has made may be of any size
 
 
 def follow(installation: Installation, status: Status) -> int:
@@ -85,14 +86,15 @@ class LogFile:
         return found
 
     def _blocks(self) -> Iterator[bytes]:
-        while True:
-            while self._descriptor is not None and (block := os.read(self._descriptor, _BLOCK)):
+        for _ in range(_BLOCKS_AT_ONCE):
+            if self._descriptor is not None and (block := os.read(self._descriptor, _BLOCK)):
                 yield block
-            if (newer := self._newer()) is None:
+            elif (newer := self._newer()) is None:
                 return
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-            self._descriptor = newer
+            else:
+                if self._descriptor is not None:
+                    os.close(self._descriptor)
+                self._descriptor = newer
 
     def _newer(self) -> int | None:
         """The file that was begun after the one that is open, or None."""

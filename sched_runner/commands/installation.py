@@ -74,16 +74,16 @@ class Installation:
         pid = of_unit = units.main_pid(self.unit)
         try:
             state = store.load(directory)
-            with suppress(FileNotFoundError):
-                lock = LockFile(directory, writable=False)
-                holder = lock.holder(LockFile.SCHEDULER)
-                pid = holder if holder is not None else pid
-                if pid and pid != of_unit and not state.is_of_this_host():
-                    pid = 0  # the number that it has on its own host
-                if lock.holder(LockFile.RUN) is None:
-                    state.running = None  # of a scheduler that was killed
         except PermissionError:
             raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
+        with suppress(FileNotFoundError, PermissionError):  # the lock is for its user alone; of a service systemd knows
+            lock = LockFile(directory, writable=False)
+            holder = lock.holder(LockFile.SCHEDULER)
+            pid = holder if holder is not None else pid
+            if pid and pid != of_unit and not state.is_of_this_host():
+                pid = 0  # the number that it has on its own host
+            if lock.holder(LockFile.RUN) is None:
+                state.running = None  # of a scheduler that was killed
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.output.capture import Piece, tagged
+from sched_runner.record.own_file import open_own
 from sched_runner.record.store import NOT_REGULAR, set_aside
 from sched_runner.troubles import Trouble, fault_of
 
@@ -186,9 +187,8 @@ class RotatingFile(RotatingFileHandler):
 
     def _open_regular(self) -> int | None:
         """Neither followed nor waited for: main.py, which has the same user, may have put anything there."""
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            descriptor = os.open(self.baseFilename, flags, _MODE)
+            descriptor = open_own(self.baseFilename, os.O_RDWR | os.O_APPEND | os.O_CREAT, _MODE)
         except OSError as error:
             if error.errno in NOT_REGULAR:
                 return None

@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sched_runner.record.own_file import open_own
+
 _NAME = "lock"
-_MODE = 0o640
+_MODE = 0o600  # whoever can open it can hold it
+_MOST_OTHERS = 16  # who has more of them open than this wants our descriptors to run out
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
@@ -42,8 +45,8 @@ class LockFile:
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT if self._writable else os.O_RDONLY
-        # A link, a FIFO or a device in its place is none of ours: it is neither followed nor waited for.
-        descriptor = os.open(self._path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)
+        # A link, a FIFO or a device in its place is none of ours.
+        descriptor = open_own(self._path, flags, _MODE)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise OSError(0, "is not a regular file", self._path)
@@ -125,7 +128,7 @@ class LockFile:
     def update(self) -> Iterator[None]:
         """Hold the lock of an update, waiting for it for 2 s."""
         deadline = time.monotonic() + _UPDATE_LASTS
-        # A process that has it for longer is none of ours: who may read the file can lock it.
+        # A process that has it for longer is none of ours: main.py can lock it.
         while not self.acquire(self.UPDATE) and time.monotonic() < deadline:
             time.sleep(0.01)
         try:
@@ -205,6 +208,8 @@ def _open_elsewhere(path: str, own: os.stat_result) -> list[int]:
                 for link in os.listdir(f"/proc/{process}/fd"):
                     with contextlib.suppress(OSError):
                         found += _open_if_of_place(f"/proc/{process}/fd/{link}", path, own)
+                    if len(found) == _MOST_OTHERS:
+                        return found
     return found
 
 

@@ -96,6 +96,10 @@ class State:
         """By name, which may change, or boot, of which a container's sandbox may show another id than a shell sees."""
         return self.host in ("", os.uname().nodename) or self.boot_id == clock.boot_id()
 
+    def longest_wait(self) -> float:
+        """How many seconds at most lie between two successes, if no run fails and there is an interval."""
+        return (self.gap or 0.0) + (self.timeout or 0.0)
+
     def copy(self) -> "State":
         """One that can be changed without changing this."""
         return replace(self, outcomes=dict(self.outcomes), runs=list(self.runs))

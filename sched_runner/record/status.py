@@ -67,7 +67,7 @@ class Status:
                 since = max(since, state.started)  # in a container the sandbox may show another boot than a shell
         if since is None:
             return "it was never started"
-        allowed = (state.gap or 0.0) + (state.timeout or 0.0) + _SLACK
+        allowed = state.longest_wait() + _SLACK
         return f"no success for {words.duration(now - since)}" if now - since > allowed else ""
 
     def _overdue(self, expected_by: float) -> str:

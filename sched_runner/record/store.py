@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from sched_runner.record import state as states
 from sched_runner.record.lock import LockFile
+from sched_runner.record.own_file import open_own
 from sched_runner.record.state import State
 from sched_runner.troubles import Trouble, fault_of
 
@@ -48,7 +49,7 @@ def read_text(path: Path) -> str:
 
 def _open_cautiously(path: str, flags: int) -> int:
     # For open(), which closes the descriptor again if it is that of a directory.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+    return open_own(path, flags, _MODE)
 
 
 def read_json(path: Path) -> Any:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -133,7 +134,7 @@ class Execution:
         try:
             writers += [self._capture.open("stdout")]
             writers += [self._capture.open("stderr")]
-            self._fault, fault = os.pipe2(os.O_CLOEXEC)
+            self._fault, fault = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             writers.append(fault)
             child = self._popen(
                 [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(fault), *self._line],
@@ -232,9 +233,13 @@ class Execution:
             self._go_on(_Phase.LINGERING, _LINGER)
 
     def _read_fault(self) -> None:
-        """The launcher tells the number of the error of its exec; the end of the pipe means that there was none."""
-        if error := os.read(self._fault, 16):
-            self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
+        """The launcher tells the number of the error of its exec; the end of the pipe means that there was none.
+
+        main.py can open both ends by /proc, to take away what we were about to read, or to put in what is no number.
+        """
+        with suppress(BlockingIOError, ValueError, OverflowError):
+            if error := os.read(self._fault, 16):
+                self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
 
     def _close(self) -> None:
         """Close what is open; if ``wait`` has failed after it has done so, ``abort`` does it again."""

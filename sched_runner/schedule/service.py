@@ -118,6 +118,7 @@ class Service:
         if lost is not None:
             text = "run %d was interrupted: its scheduler ended unexpectedly"
             log.warning(text, lost.number, extra=messages.of_run(lost))
+        self._monitoring.planned(settings, self._store.state)
         log.info("%s, next run at %s", self._describe(), words.clock_time(first))
 
     def _describe(self) -> str:
@@ -153,6 +154,7 @@ class Service:
         following, told = self._scheduler.next_due.timestamp(), self._store.state.next_due
         if told is None or abs(following - told) > 1:
             self._store.update(lambda state: state.plan(self._scheduler.plan()))
+            self._monitoring.planned(self._settings, self._store.state)
         else:
             self._store.refresh()
         line = status.one_line(self._store.state, clock.wall())
@@ -192,6 +194,7 @@ class Service:
             self._scheduler.follow(cadence.of(settings, self._scheduler.last_due), settings)
         plan = self._scheduler.plan()
         self._store.update(lambda state: state.follow(settings, plan))
+        self._monitoring.planned(settings, self._store.state)
         log.info("reloaded: %s, next run at %s", self._describe(), words.clock_time(plan.next_due))
 
     def _trigger(self) -> None:

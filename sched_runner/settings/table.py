@@ -26,6 +26,10 @@ _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+(@[A-Za-z0-9.-]+)?")
 # main.py gets these from the scheduler; a scheduler that main.py starts gets them too.
 _GIVEN_TO_MAIN = ("SCHED_RUN", "SCHED_ATTEMPT")
 
+# What is filled in in the address of a ping.
+PLACEHOLDERS = ("status", "message", "duration_ms")
+PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
+
 _DIGITS = 6
 _STATUSES = 256
 
@@ -117,7 +121,7 @@ def _shown_statuses(statuses: frozenset[int]) -> str:
 
 
 def parse_url(text: str) -> str:
-    """An address of http or https. Raises ValueError, whose words do not repeat the address."""
+    """An address of http or https, perhaps with placeholders. Raises ValueError, whose words do not repeat it."""
     fault = "use an address like https://hc-ping.com/your-uuid"
     try:
         parts = urlsplit(text)
@@ -126,6 +130,10 @@ def parse_url(text: str) -> str:
         raise ValueError(fault) from None
     if not is_good or not text.isprintable() or " " in text:
         raise ValueError(fault)
+    rest = PLACEHOLDER.sub("", f"{parts.path}?{parts.query}")
+    if set("{}") & {*parts.netloc, *parts.fragment, *rest}:
+        names = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        raise ValueError(f"braces stand behind the host, and for one of these: {names}")
     return text
 
 

@@ -6,7 +6,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sched_runner import __version__, words
+from sched_runner import __version__, clock, words
 from sched_runner.record import run_record
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
@@ -46,14 +46,27 @@ def _metrics(state: State) -> list[_Metric]:
         _Metric("runs_total", "counter", "Runs that have ended, by outcome.", by_outcome),
         _plain("skipped_runs_total", "Due runs that were skipped because one was going.", state.skipped, "counter"),
         _plain("failures_in_a_row", "Failed runs since the last success.", state.failures_in_a_row),
+        _plain("run_going", "1 while a run is going, else 0.", int(state.running is not None)),
         _plain("interval_seconds", "Time between two runs.", state.gap),
+        _plain("timeout_seconds", "The longest time that a run may take.", state.timeout),
         _plain("last_start_timestamp_seconds", "When the last run began.", begun.started if begun else None),
         _plain("last_success_timestamp_seconds", "When the last run that succeeded ended.", state.last_success),
         _plain("last_failure_timestamp_seconds", "When the last run that failed ended.", state.last_failure),
         _plain("next_run_timestamp_seconds", "When the next run is due.", state.next_due),
+        _plain("success_expected_timestamp_seconds", "Until when the next success is to come.", _expected(state)),
         *(_plain(*metric) for metric in run_record.metrics(last or Run()) if last),
         _Metric("build_info", "gauge", "The version of main-scheduler.", [({"version": __version__}, 1)]),
     ]
+
+
+def _expected(state: State) -> float | None:
+    """Until when the next success is to come, if it takes as long as a run may; by the wall clock, as metrics are."""
+    if state.expected_by is not None:
+        return state.expected_by + (state.timeout or 0.0)
+    if state.gap is None or state.fresh_boottime is None:
+        return None
+    fresh = clock.wall() - clock.boottime() + state.fresh_boottime
+    return fresh + state.longest_wait()
 
 
 def _plain(name: str, text: str, value: float | None, kind: str = "gauge") -> _Metric:

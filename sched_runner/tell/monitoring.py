@@ -1,5 +1,6 @@
 """What is told to the outside at the begin and the end of each run: pings and the metrics file. Both are optional."""
 
+import threading
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from sched_runner.record.state import State
 from sched_runner.record.store import read_text, write_atomic
 from sched_runner.settings.table import Settings, parse_url
 from sched_runner.tell import metrics
-from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address
+from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, has_placeholders
 from sched_runner.troubles import Trouble, fault_of
 
 _PUBLIC = 0o644  # the node exporter is another user
@@ -26,29 +27,48 @@ class Monitoring:
         self._pinger = Pinger()
         self._credential = Trouble("the credential ping-url", "used")
         self._metrics: dict[Path, Trouble] = {}
+        self._writes = threading.Lock()
         self._run_id = ""
 
     def begun(self, settings: Settings, environ: Mapping[str, str], state: State) -> None:
         """A run has begun."""
-        if url := self._url(settings, environ):
+        url = self._url(settings, environ)
+        if url and not has_placeholders(url):
             self._run_id = str(uuid.uuid4())
             # Once: if it is late, its end is more important.
             self._pinger.send(Ping(address(url, "/start", self._run_id), b"", environ, attempts=1))
-        self._write_metrics(settings, state)
+        self.planned(settings, state)
 
     def ended(self, settings: Settings, environ: Mapping[str, str], state: State, run: Run, output: Tail) -> None:
         """A run has ended. Of one that was interrupted there is no ping: it neither succeeded nor failed."""
         url = self._url(settings, environ)
         if url and run.outcome is not Outcome.INTERRUPTED:
-            status = 0 if run.outcome is Outcome.SUCCEEDED else run.command_exit_status()
-            text = "\n".join([*output.last(), messages.summary(run)]).encode(errors="backslashreplace")
-            ending = f"/{status}" if status else ""
-            if state.retry:
-                ending = "/log"  # neither a success nor yet a failure
-            run_id = self._run_id or str(uuid.uuid4())
-            self._pinger.send(Ping(address(url, ending, run_id), text[-BODY_BYTES:], environ))
+            self._ping_end(url, environ, run, output, is_retried=state.retry is not None)
         self._run_id = ""
-        self._write_metrics(settings, state)
+        self.planned(settings, state)
+
+    def _ping_end(self, url: str, environ: Mapping[str, str], run: Run, output: Tail, *, is_retried: bool) -> None:
+        """A run that is to be made again has neither succeeded nor failed yet."""
+        if has_placeholders(url):
+            if not is_retried:
+                self._pinger.send(Ping(filled(url, run), None, environ))
+            return
+        status = 0 if run.outcome is Outcome.SUCCEEDED else run.command_exit_status()
+        text = "\n".join([*output.last(), messages.summary(run)]).encode(errors="backslashreplace")
+        ending = f"/{status}" if status else ""
+        run_id = self._run_id or str(uuid.uuid4())
+        self._pinger.send(Ping(address(url, "/log" if is_retried else ending, run_id), text[-BODY_BYTES:], environ))
+
+    def planned(self, settings: Settings, state: State) -> None:
+        """The next run is due at another time. The loop and a run may say so at once: they share a new file's name."""
+        file = settings.metrics_file
+        if file is None:
+            return
+        with self._writes:
+            text = metrics.render(self._name, state)
+            trouble = self._metrics.setdefault(file, Trouble(str(file)))
+            trouble.report(fault_of(lambda: write_atomic(file, text, durable=False, mode=_PUBLIC)))
+        trouble.tell()
 
     def close(self, seconds: float) -> None:
         """Wait for the last ping, but no longer than ``seconds``."""
@@ -69,12 +89,3 @@ class Monitoring:
         self._credential.report(fault)
         self._credential.tell()
         return url
-
-    def _write_metrics(self, settings: Settings, state: State) -> None:
-        file = settings.metrics_file
-        if file is None:
-            return
-        text = metrics.render(self._name, state)
-        trouble = self._metrics.setdefault(file, Trouble(str(file)))
-        trouble.report(fault_of(lambda: write_atomic(file, text, durable=False, mode=_PUBLIC)))
-        trouble.tell()

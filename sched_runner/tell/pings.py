@@ -1,4 +1,7 @@
-"""Pings to healthchecks.io or one of its clones, sent in the background (https://healthchecks.io/docs/http_api/)."""
+"""Pings, sent in the background: to healthchecks.io or one of its clones, or to whatever takes an address with fields.
+
+https://healthchecks.io/docs/http_api/ and, for instance, the push monitors of https://github.com/louislam/uptime-kuma
+"""
 
 import queue
 import threading
@@ -6,8 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
+from sched_runner import words
+from sched_runner.record import messages
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.settings.table import PLACEHOLDER
 from sched_runner.troubles import Trouble
 
 # The longest body, in bytes; receivers cut what is longer (healthchecks.io at 100 kB).
@@ -17,13 +25,14 @@ _TIMEOUT = 10.0
 # Seconds before each attempt.
 _WAITS = (0.0, 2.0, 8.0)
 _QUEUED = 20
+_MESSAGE = 200  # characters
 
 
 class Ping(NamedTuple):
-    """One message; ``attempts`` says how often it is tried."""
+    """One message, a GET if it has no body; ``attempts`` says how often it is tried."""
 
     url: str
-    body: bytes
+    body: bytes | None
     environ: Mapping[str, str] = {}
     attempts: int = len(_WAITS)
 
@@ -33,6 +42,21 @@ def address(url: str, ending: str, run_id: str) -> str:
     parts = urlsplit(url)
     query = "&".join(filter(None, (parts.query, f"rid={run_id}")))
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending, query=query))
+
+
+def has_placeholders(url: str) -> bool:
+    """Whether the address says itself what it tells: one GET at the end of a run, and nothing of healthchecks.io."""
+    return PLACEHOLDER.search(url) is not None
+
+
+def filled(url: str, run: Run) -> str:
+    """``url`` with what its placeholders stand for; nothing that main.py says can end a field."""
+    values = {
+        "status": "up" if run.outcome is Outcome.SUCCEEDED else "down",
+        "message": quote(words.printable(messages.headline(run), _MESSAGE), safe=""),
+        "duration_ms": f"{(run.duration or 0.0) * 1000:.0f}",
+    }
+    return PLACEHOLDER.sub(lambda match: values[match[1]], url)
 
 
 def _post(ping: Ping) -> None:

@@ -1,4 +1,4 @@
-"""One POST over HTTP to a server that nobody need trust: bounded in time, little is read, and no redirect is followed.
+"""One POST or GET over HTTP to a server that nobody need trust: bounded in time, and no redirect is followed.
 
 urllib and http.client bound each read alone, and read more than is wanted; both are larger than this is.
 """
@@ -22,8 +22,8 @@ class PostError(OSError):
     """The server, or the proxy, does not take it. The words are ours, none are the server's."""
 
 
-def post(url: str, body: bytes, environ: Mapping[str, str], seconds: float) -> None:
-    """Send ``body`` to an address of http or https, by the proxy that ``environ`` names.
+def post(url: str, body: bytes | None, environ: Mapping[str, str], seconds: float) -> None:
+    """Send ``body`` to an address of http or https, by the proxy that ``environ`` names; without a body it is a GET.
 
     Raises OSError; the words of other errors may repeat the address, which may be a secret.
     """
@@ -43,7 +43,10 @@ def post(url: str, body: bytes, environ: Mapping[str, str], seconds: float) -> N
 
             connection.settimeout(_left(deadline))
             connection = ssl.create_default_context().wrap_socket(connection, server_hostname=server.hostname)
-        request = _request("POST", target, server, f"{headers}Content-Length: {len(body)}\r\n") + body
+        if body is None:
+            request = _request("GET", target, server, headers)
+        else:
+            request = _request("POST", target, server, f"{headers}Content-Length: {len(body)}\r\n") + body
         _check("server", _answer(connection, request, b"\n", deadline))
     finally:
         connection.close()

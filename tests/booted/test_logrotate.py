@@ -1,6 +1,7 @@
 """The host's logrotate beside the scheduler's own rotation, on the installed service with its real user and paths."""
 
 import re
+import time
 
 import pytest
 
@@ -110,3 +111,24 @@ def test_readers_of_the_logs_cannot_take_the_lock(machine, service):
     machine.run("userdel --remove reader 2>/dev/null || userdel reader")
     assert taken.returncode == 66  # EX_NOINPUT: can't be opened
     assert replaced.returncode != 0
+
+
+LEASES = f"""
+import fcntl, os, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody wants it
+fcntl.fcntl(os.open("{LOCK}", os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+open(os.environ["STATE_DIRECTORY"] + "/leased", "w")
+signal.pause()
+signal.pause()
+"""
+
+
+def test_a_lease_of_a_script_on_the_lock_holds_the_hosts_logrotate_up_for_10_seconds_at_most(machine, service):
+    service.script(LEASES)
+    service.start()
+    machine.wait_until(lambda: machine.exists(f"{service.state}/leased"), 20, "the script has its lease")
+    began = time.monotonic()
+    assert machine.run(["logrotate", "--force", SNIPPET], check=False).returncode != 0
+    assert time.monotonic() - began < 20
+    assert not machine.exists(HOLD)
+    assert machine.run(f"ls {service.logs}").stdout.split() == ["scheduler.err", "scheduler.log"]

@@ -238,3 +238,11 @@ def test_a_strangers_script_gets_nothing_of_roots_environment(machine, users):
     assert "'HOME'" in done.stdout
     assert "'SCHED_TIMEOUT'" in done.stdout
     assert re.search(r"\| \[(\d+)\] \1$", done.stdout, re.MULTILINE)
+
+
+def test_a_member_can_hold_no_lock_of_the_scheduler(machine, up, users):
+    lock = f"{up.state}/lock"
+    asked = machine.run(["cat", lock], user="member", check=False)
+    assert (asked.returncode, "Permission denied" in asked.stderr) == (1, True)
+    seen = call(machine, "status", "--json", user="member")
+    assert (seen.returncode, json.loads(seen.stdout)["pid"]) == (0, int(up.property("MainPID")))

@@ -1,9 +1,11 @@
 """main.py has the scheduler's own user: what it puts in the place of a log neither hangs nor leads anybody astray."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
-from harness import Command, Site, wait_until
+from harness import Command, Site, unprivileged_prefix, wait_until
 
 NAMES = ["scheduler.log", "scheduler.err"]
 SMALL = 1024 * 1024
@@ -92,4 +94,44 @@ def test_what_is_planted_in_the_place_of_the_lock_is_set_aside(site: Site, how: 
     wait_until(lambda: (site.own / "lock").is_file() and not (site.own / "lock").is_symlink())
     assert site.call("run").returncode == 75
     assert (site.path / "victim").read_text() == "untouched\n"
+    assert scheduler.stop() == 0
+
+
+@pytest.mark.parametrize("mode", ["0", "0444"])
+def test_rights_that_main_py_took_away_keep_no_scheduler_from_starting(open_site: Site, mode: str) -> None:
+    """Also the log goes on in its file, and the state is kept."""
+    site = open_site
+    site.shell(f"echo said; [ $SCHED_RUN != 1 ] || chmod {mode} scheduler/*")
+    first = site.start(prefix=unprivileged_prefix(), SCHED_INTERVAL="1h")
+    site.await_runs(1)
+    assert first.stop() == 0
+    assert stat.S_IMODE((site.own / "lock").stat().st_mode) == int(mode, 8)
+    second = site.start(prefix=unprivileged_prefix(), SCHED_INTERVAL="1h")
+    assert [run["number"] for run in site.await_runs(2)] == [1, 2]
+    assert second.stop() == 0
+    assert "stdout run 2 | said" in text_of(site.own / "scheduler.log")
+
+
+DECOYS = """
+import os, sys
+if os.environ["SCHED_RUN"] == "2":
+    lock = os.path.abspath("scheduler/lock")
+    for _ in range(400):
+        os.pwrite(os.open(lock, os.O_RDWR | os.O_CREAT), lock.encode(), 0)
+        os.unlink(lock)
+    sys.stdin = open(os.open("gate", os.O_RDONLY))
+    sys.stdin.read()
+"""
+
+
+def test_any_number_of_files_that_pose_as_the_lock_cost_few_descriptors(site: Site) -> None:
+    site.main(DECOYS, "main.py")
+    os.mkfifo(site.path / "gate")
+    scheduler = site.start(SCHED_INTERVAL="500ms")
+    site.await_runs(1)
+    with open(site.path / "gate", "w"):  # all decoys are open
+        before = site.state()["skipped"]
+        wait_until(lambda: site.state()["skipped"] > before + 1, what="the lock is made anew, and more has happened")
+        assert len(os.listdir(f"/proc/{scheduler.pid}/fd")) < 60
+    assert {run["outcome"] for run in site.await_runs(4)} == {"succeeded"}
     assert scheduler.stop() == 0

@@ -1,6 +1,8 @@
 """What is told to the outside: pings, the metrics file, last_failure.json, alerts. None of it delays or fails a run."""
 
 import json
+import os
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -53,6 +55,27 @@ def test_a_run_that_fails_pings_its_exit_status(
     server.await_pings(len(paths))
     assert scheduler.stop() == 0
     assert server.paths() == paths
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "message"),
+    [
+        ("exit 0", "up", "run 1 succeeded"),
+        ("echo 'a&status=up#b' >&2; exit 3", "down", "run 1 failed: a&status=up#b"),
+    ],
+)
+def test_an_address_with_placeholders_is_asked_for_once_at_the_end_of_a_run(
+    site: Site, server: PingServer, source: str, status: str, message: str
+) -> None:
+    site.shell(source)
+    url = f"{server.url}?status={{status}}&msg={{message}}&ping={{duration_ms}}"
+    scheduler = site.start(**NEVER, SCHED_PING_URL=url)
+    server.await_pings(1)
+    assert scheduler.stop() == 0
+    (ping,) = server.received
+    assert (ping.path, ping.body) == ("/uuid", None)
+    assert (ping.query["status"], ping.query["msg"]) == ([status], [message])
+    assert 0 < int(ping.query["ping"][0]) < 10_000
 
 
 def test_a_run_that_is_interrupted_pings_no_end(site: Site, server: PingServer) -> None:
@@ -188,6 +211,29 @@ def test_the_metrics_file_says_that_a_run_is_going(site: Site) -> None:
     site.await_file("begun")
     wait_until(file.exists)
     assert samples(file)["main_scheduler_last_start_timestamp_seconds"] == site.state()["running"]["started"]
+
+
+NEXT_RUN = "main_scheduler_next_run_timestamp_seconds"
+
+
+def test_the_metrics_file_says_when_the_first_run_is_due_and_after_a_reload_the_next(site: Site) -> None:
+    file, settings = site.path / "main.prom", site.path / "settings"
+    site.shell("exit 0")
+    settings.write_text(f"SCHED_CALENDAR=*-01-01\nSCHED_START=due\nSCHED_METRICS_FILE={file}\n")
+    scheduler = site.start("run", "--env-file", "settings", SCHED_INTERVAL="")
+    assert samples(wait_until(lambda: file.exists() and file))[NEXT_RUN] == site.state()["next_due"]
+    settings.write_text(f"SCHED_CALENDAR=*-07-01\nSCHED_START=due\nSCHED_METRICS_FILE={file}\n")
+    os.kill(scheduler.pid, signal.SIGHUP)
+    wait_until(lambda: "reloaded" in site.log().decode(), what="the reload")
+    assert samples(file)[NEXT_RUN] == site.state()["next_due"]
+
+
+def test_the_metrics_file_counts_what_is_skipped_while_a_run_goes_on(site: Site) -> None:
+    file = site.path / "main.prom"
+    site.shell("sleep 600")
+    site.start(SCHED_METRICS_FILE=str(file))
+    wait_until(lambda: file.exists() and samples(file)["main_scheduler_skipped_runs_total"] >= 2, what="two skips")
+    assert samples(file)["main_scheduler_run_going"] == 1
 
 
 def test_a_metrics_file_that_cannot_be_written_is_told_once_and_fails_no_run(site: Site) -> None:

@@ -14,11 +14,12 @@ from harness import wait_until
 
 
 class Received(NamedTuple):
-    """A ping as it arrived."""
+    """A ping as it arrived; a GET has no body."""
 
     path: str
     run_id: str
-    body: bytes
+    body: bytes | None
+    query: dict[str, list[str]]
 
 
 class PingServer:
@@ -31,11 +32,16 @@ class PingServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                self.take(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def do_GET(self) -> None:
+                self.take(None)
+
+            def take(self, body: bytes | None) -> None:
                 url = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                run_id = parse_qs(url.query)["rid"][0]
+                query = parse_qs(url.query)
                 with count:
-                    owner.received.append(Received(url.path, run_id, body))
+                    owner.received.append(Received(url.path, query.get("rid", [""])[0], body, query))
                     number = len(owner.received)
                 self.send_response(fault(number))
                 self.end_headers()

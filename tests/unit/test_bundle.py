@@ -1,5 +1,6 @@
 """What deploy/, the README and docs/ say, and what the code does, are the same."""
 
+import json
 import re
 from pathlib import Path
 
@@ -116,12 +117,73 @@ def test_operating_names_every_drop_in_and_no_other():
     assert set(re.findall(r"(?m)^\| `([\w-]+\.conf)` \|", OPERATING)) == files
 
 
-def test_watching_names_every_metric_and_no_other():
+def every_metric():
     run = Run(1, Outcome.SUCCEEDED, 1.0, duration=1.0, cpu=1.0, peak_kib=1)
-    text = metrics.render(
-        "main-scheduler", State(gap=1.0, last_success=1.0, last_failure=1.0, next_due=1.0, runs=[run])
-    )
-    assert re.findall(r"(?m)^\| `(main_scheduler_\w+)` \|", WATCHING) == re.findall(r"(?m)^# TYPE (\w+) ", text)
+    state = State(gap=1.0, timeout=1.0, last_success=1.0, last_failure=1.0, next_due=1.0, expected_by=1.0, runs=[run])
+    return re.findall(r"(?m)^# TYPE (\w+) ", metrics.render("main-scheduler", state))
+
+
+def test_watching_names_every_metric_and_no_other():
+    assert re.findall(r"(?m)^\| `(main_scheduler_\w+)` \|", WATCHING) == every_metric()
+
+
+RULES = (CHECKOUT / "deploy/prometheus/main-scheduler.rules.yml").read_text()
+DASHBOARD = json.loads((CHECKOUT / "deploy/prometheus/main-scheduler.dashboard.json").read_text())
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+
+
+def metrics_in(*texts):
+    return {name for text in texts for name in re.findall(r"\bmain_scheduler_\w+", text)}
+
+
+def test_rules_and_dashboard_ask_only_for_metrics_that_there_are():
+    assert metrics_in(RULES) <= set(every_metric())
+    assert metrics_in(*QUERIES) <= set(every_metric())
+
+
+def test_rules_and_dashboard_leave_no_metric_out():
+    assert metrics_in(RULES, *QUERIES) == set(every_metric())
+
+
+def alerts():
+    return re.findall(r"(?m)^ *- alert: (\w+)$", RULES)
+
+
+def test_watching_names_every_alert_rule_and_no_other():
+    assert re.findall(r"(?m)^\| `(MainScheduler\w+)` \|", WATCHING) == alerts()
+
+
+def test_every_alert_rule_is_tried_firing_and_not_firing():
+    tests = (CHECKOUT / "tests/support/main-scheduler.rules_test.yml").read_text()
+    tried = re.findall(r"alertname: (\w+),?\s+exp_alerts:( \[\])?", tests)
+    assert {name for name, none in tried if none} == set(alerts())
+    assert {name for name, none in tried if not none} == set(alerts())
+
+
+def test_every_panel_of_the_dashboard_is_about_the_chosen_schedulers():
+    assert QUERIES
+    assert [query for query in QUERIES if '{instance=~"$instance",scheduler=~"$scheduler"' not in query] == []
+    assert {variable["name"] for variable in DASHBOARD["templating"]["list"]} == {"source", "instance", "scheduler"}
+
+
+def test_the_dashboard_is_of_a_version_that_grafana_9_and_later_read():
+    assert 30 <= DASHBOARD["schemaVersion"] <= 37
+    assert DASHBOARD.get("id") is None  # Grafana gives it one
+    assert {panel["type"] for panel in DASHBOARD["panels"]} <= {"stat", "timeseries"}
+    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {"${source}"}
+
+
+def test_no_two_panels_of_the_dashboard_share_an_id_or_overlap():
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(set(taken)) == len(taken)
+    assert all(0 <= x < 24 for x, _ in taken)
 
 
 def test_operating_names_every_outcome_and_no_other():

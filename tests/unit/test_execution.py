@@ -67,3 +67,23 @@ def test_main_py_gets_a_session_an_empty_stdin_and_its_own_directory(tmp_path):
     assert found["line"][4:6] == [str(os.getpid()), str(found["pass_fds"][0])]
     assert (found["stdin"], found["start_new_session"]) == (subprocess.DEVNULL, True)
     assert (found["cwd"], found["env"]) == (tmp_path, {"PATH": "/bin"})
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"9" * 16, b"-"])
+def test_what_main_py_does_to_the_pipe_of_the_launcher_neither_holds_nor_breaks_the_run(tmp_path, junk):
+    """The other end is still open, as if main.py had opened it by /proc, and has taken what was in it."""
+    (tmp_path / "main.py").touch()
+    kept = []
+
+    def popen(_, **options):
+        kept.append(os.dup(options["pass_fds"][0]))
+        os.write(kept[0], junk)
+        return subprocess.Popen(["true"])
+
+    made = execution(tmp_path, popen)
+    made.start()
+    made._read_fault()
+    assert made._exec_error == ""
+    os.waitpid(made.pid, 0)
+    made._close()
+    os.close(kept[0])

@@ -79,3 +79,14 @@ def test_what_a_terminal_would_obey_is_shown_escaped(path, capsys):
     append(path, "\x1b[2Jgone")
     log.show()
     assert capsys.readouterr().out == "\\x1b[2Jgone\n"
+
+
+def test_a_log_of_any_size_is_read_in_portions(path, monkeypatch):
+    """Between them somebody looks whether the run has ended."""
+    log = LogFile(path)
+    path.touch()
+    os.truncate(path, 2**40)
+    shown = []
+    monkeypatch.setattr("sched_runner.words.escape", lambda lines: shown.append(len(lines)) or b"")
+    log.show()
+    assert 0 < sum(shown) <= 8 * 1024 * 1024

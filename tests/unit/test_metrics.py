@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sched_runner import __version__
+from sched_runner import __version__, clock
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State, from_json
@@ -49,6 +49,7 @@ def test_every_figure_is_what_the_state_says():
     assert {name: value for (name, outcome), value in samples.items() if outcome is None} == {
         "skipped_runs_total": 4,
         "failures_in_a_row": 2,
+        "run_going": 0,
         "interval_seconds": 3600,
         "last_start_timestamp_seconds": 1000,
         "last_success_timestamp_seconds": 900.5,
@@ -66,11 +67,33 @@ def test_every_figure_is_what_the_state_says():
 def test_a_run_that_is_going_is_the_last_start():
     samples, _ = parse(render("main-scheduler", replace(STATE, running=Run(4, started=2000.0))))
     assert samples["last_start_timestamp_seconds", None] == 2000
+    assert samples["run_going", None] == 1
+
+
+EXPECTED = "success_expected_timestamp_seconds", None
+
+
+def test_a_success_is_expected_an_interval_and_a_time_out_after_the_last_or_after_the_start():
+    fresh = clock.boottime() - 100
+    samples, _ = parse(render("main-scheduler", replace(STATE, timeout=60.0, fresh_boottime=fresh)))
+    assert samples["timeout_seconds", None] == 60
+    assert samples[EXPECTED] == pytest.approx(clock.wall() - 100 + 3600 + 60, abs=2)
+
+
+def test_with_a_calendar_a_success_is_expected_a_time_out_after_its_time():
+    state = replace(STATE, gap=None, timeout=60.0, expected_by=5000.0, fresh_boottime=1.0)
+    assert parse(render("main-scheduler", state))[0][EXPECTED] == 5060
 
 
 def test_what_is_not_known_yet_is_left_out():
     samples, _ = parse(render("main-scheduler", State()))
-    assert {name for name, _ in samples} == {"runs_total", "skipped_runs_total", "failures_in_a_row", "build_info"}
+    assert {name for name, _ in samples} == {
+        "runs_total",
+        "skipped_runs_total",
+        "failures_in_a_row",
+        "run_going",
+        "build_info",
+    }
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from sched_runner.output.capture import Tail
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.record.state import State
+from sched_runner.record.state import Retry, State
 from sched_runner.settings import places, table
 from sched_runner.tell.monitoring import Monitoring
 
@@ -56,6 +56,31 @@ def test_begin_and_end_of_a_run_are_pings_with_one_id_and_the_exit_status(monito
 def test_of_an_interrupted_run_the_end_is_no_ping(monitoring):
     sent = run_once(monitoring, Run(7, Outcome.INTERRUPTED, duration=1.0), SCHED_PING_URL=URL)
     assert [path for path, _ in sent] == ["/start"]
+
+
+PUSH = f"{URL}?s={{status}}"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sent"),
+    [
+        (Outcome.SUCCEEDED, [(f"{URL}?s=up", None)]),
+        (Outcome.NOT_STARTED, [(f"{URL}?s=down", None)]),
+        (Outcome.INTERRUPTED, []),
+    ],
+)
+def test_an_address_with_placeholders_is_asked_for_once_at_the_end(monitoring, outcome, sent):
+    loaded = table.load({"SCHED_PING_URL": PUSH}, places.installed())
+    monitoring.begun(loaded, {}, State())
+    monitoring.ended(loaded, {}, State(), Run(7, outcome, duration=1.0), Tail("stdout"))
+    assert [(ping.url, ping.body) for ping in monitoring._pinger] == sent
+
+
+def test_of_a_run_that_is_tried_again_an_address_with_placeholders_hears_nothing(monitoring):
+    loaded = table.load({"SCHED_PING_URL": PUSH}, places.installed())
+    failed = Run(7, Outcome.FAILED, exit_status=1, duration=1.0)
+    monitoring.ended(loaded, {}, State(retry=Retry(9.0, 9.0, 2)), failed, Tail("stdout"))
+    assert monitoring._pinger == []
 
 
 def test_without_an_address_there_is_no_ping_and_without_a_file_there_are_no_metrics(monitoring, tmp_path, monkeypatch):

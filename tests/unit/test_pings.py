@@ -1,7 +1,10 @@
 import threading
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
 from sched_runner.tell import pings
 from sched_runner.tell.pings import Ping, Pinger, address
 
@@ -17,6 +20,38 @@ from sched_runner.tell.pings import Ping, Pinger, address
 )
 def test_the_ending_stands_before_the_query_and_the_run_id_after_it(url, ending, wanted):
     assert address(url, ending, "7") == wanted
+
+
+PUSH = "https://kuma.example.org/api/push/TOKEN?status={status}&msg={message}&ping={duration_ms}"
+
+
+@pytest.mark.parametrize(
+    ("run", "wanted"),
+    [
+        (Run(7, Outcome.SUCCEEDED, duration=1.2345), "status=up&msg=run%207%20succeeded&ping=1234"),
+        (Run(7, Outcome.FAILED, exit_status=3), "status=down&msg=run%207%20failed%3A%20exit%20status%203&ping=0"),
+        (Run(7, Outcome.TIMED_OUT, signal=15), "status=down&msg=run%207%20timed%20out%3A%20SIGTERM&ping=0"),
+    ],
+)
+def test_placeholders_say_how_the_run_ended(run, wanted):
+    assert pings.filled(PUSH, run) == f"https://kuma.example.org/api/push/TOKEN?{wanted}"
+
+
+def test_nothing_that_main_py_says_ends_a_field_or_fills_a_placeholder():
+    reason = "&status=up#/../\r\n\x1b[2J\u202e\udcff{status}%26" + "é" * 500
+    run = Run(7, Outcome.FAILED, reason=reason, duration=1.0)
+    parts = urlsplit(pings.filled(PUSH, run))
+    fields = parse_qs(parts.query, strict_parsing=True)
+    assert (parts.path, parts.fragment, list(fields)) == ("/api/push/TOKEN", "", ["status", "msg", "ping"])
+    assert (fields["status"], fields["ping"]) == (["down"], ["1000"])
+    (message,) = fields["msg"]
+    assert message.startswith(r"run 7 failed: &status=up#/../\r\n\x1b[2J\xe2\x80\xae\udcff{status}%26é")
+    assert len(message) == 200
+
+
+def test_what_main_py_says_is_one_part_of_a_path():
+    run = Run(7, Outcome.FAILED, reason="/../../admin?x", duration=1.0)
+    assert pings.filled("https://h/a/{message}/b", run) == "https://h/a/run%207%20failed%3A%20%2F..%2F..%2Fadmin%3Fx/b"
 
 
 class Server:

@@ -88,6 +88,7 @@ def test_without_any_setting_all_have_their_defaults():
         ("SCHED_ALERT_MAIL", "you@example.org, root", "alert_mail", ("you@example.org", "root")),
         ("SCHED_ALERT_COMMAND", "curl -d @- 'a b'", "alert_command", ("curl", "-d", "@-", "a b")),
         ("SCHED_PING_URL", "https://hc-ping.com/a?create=1", "ping_url", "https://hc-ping.com/a?create=1"),
+        ("SCHED_PING_URL", "https://h/{status}?m={message}", "ping_url", "https://h/{status}?m={message}"),
         ("SCHED_METRICS_FILE", "/srv/main.prom", "metrics_file", Path("/srv/main.prom")),
         ("SCHED_PYTHON", "/opt/venv/bin/python", "python", "/opt/venv/bin/python"),
         ("SCHED_PYTHON", "venv/bin/python", "python", "/srv/job/venv/bin/python"),
@@ -144,6 +145,13 @@ def test_an_empty_setting_means_its_default(name):
         ("SCHED_PING_URL", "https://hc-ping.com/a b", "an address like https://"),
         ("SCHED_PING_URL", "https://[hc-ping.com/a", "an address like https://"),
         ("SCHED_PING_URL", "https://hc-ping.com:99999/a", "an address like https://"),
+        ("SCHED_PING_URL", "https://h/?s={state}", r"for one of these: {status}, {message}, {duration_ms}"),
+        ("SCHED_PING_URL", "https://h/?s={status", "braces"),
+        ("SCHED_PING_URL", "https://h/?s=status}", "braces"),
+        ("SCHED_PING_URL", "https://h/?s={{status}}", "braces"),
+        ("SCHED_PING_URL", "https://h/?s={status}#{message}", "braces"),
+        ("SCHED_PING_URL", "https://{status}.h/", "braces stand behind the host"),
+        ("SCHED_PING_URL", "https://me:{message}@h/?s={status}", "braces stand behind the host"),
     ],
 )
 def test_a_faulty_setting_is_refused_with_the_reason(name, text, why):

@@ -118,7 +118,7 @@ def test_files_are_the_group_s_to_read_whatever_the_umask(tmp_path, umask, mask)
     assert {path.name: mode(path) for path in tmp_path.iterdir()} == {
         "state.json": 0o640,
         "last_success.txt": 0o640,
-        "lock": 0o640,
+        "lock": 0o600,
     }
 
 

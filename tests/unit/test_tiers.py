@@ -45,5 +45,14 @@ def test_a_tier_that_boots_may_be_left_out_by_a_user_but_not_in_ci(monkeypatch):
     assert left_out.is_bad
 
 
+def test_without_promtool_the_alert_rules_are_left_out_and_not_passed(monkeypatch, tmp_path):
+    monkeypatch.setattr(tiers, "package_alone", lambda: tmp_path)
+    monkeypatch.setattr(tiers, "call", lambda *command, cwd=None: 0)
+    complete = tiers.lint()
+    monkeypatch.setattr(tiers, "call", lambda *command, cwd=None: 3 if "promtool" in command[0] else 0)
+    result = tiers.lint()
+    assert (result.passed, result.failed, sum(result.left_out.values())) == (complete.passed - 1, 0, 1)
+
+
 def test_a_failed_test_is_a_failure_anywhere():
     assert Result("unit", passed=100, failed=1).is_bad
