@@ -21,7 +21,14 @@ from xml.etree import ElementTree as ET
 
 CHECKOUT = Path(__file__).parents[2]
 CODE = ("sched_runner", "tests", "deploy")  # and not whatever else lies in this directory
-SCRIPTS = ("debian/main-scheduler.p*", "debian/*.in", "deploy/*.sh", "deploy/completion/*.bash", "tests/*.sh", "tests/*/*.sh")
+SCRIPTS = (
+    "debian/main-scheduler.p*",
+    "debian/*.in",
+    "deploy/*.sh",
+    "deploy/completion/*.bash",
+    "tests/*.sh",
+    "tests/*/*.sh",
+)
 TIERS = ("lint", "unit", "process", "booted", "cluster")
 ABOUT = {
     "lint": "20 s",
