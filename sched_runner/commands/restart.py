@@ -1,7 +1,8 @@
 """``main-scheduler restart``: restart what is up between two runs; for install.sh and packages, and not in the help.
 
 A package calls it in the background, for a run may last longer than a package manager shall wait:
-``systemd-run --no-block --collect --unit=main-scheduler-upgrade main-scheduler restart --all``.
+``systemd-run --no-block --collect --property=KillSignal=SIGINT main-scheduler restart --all``.
+Its stop is Ctrl-C.
 """
 
 import argparse
