@@ -254,7 +254,8 @@ def test_the_list_of_files_names_no_file_that_is_not_there():
 
 
 def test_the_list_of_files_names_every_file_that_a_host_needs():
-    there = {path for path in (CHECKOUT / "deploy").rglob("*") if path.is_file() and path.name not in NOT_INSTALLED}
+    kept = (path for path in (CHECKOUT / "deploy").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    there = {path for path in kept if path.name not in NOT_INSTALLED}
     there |= {path for path in (CHECKOUT / "docs").rglob("*") if path.suffix in (".md", ".scd")}
     there |= set((CHECKOUT / "sched_runner").rglob("*.py"))
     pages = {CHECKOUT / page for page in ("README.md", "README.es.md", "FAULTS.md", "SECURITY.md", "LICENSE")}
