@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sched_runner.tell.alerts import Alert
     from sched_runner.tell.teller import Way
 
-HELP = "tell what is wrong and was not told yet: what main-scheduler-alert.service starts"
+HELP = "tell what is wrong and was not told yet; --test tries every way"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
 from sched_runner.exit_status import ExitStatus
 
-HELP = "every setting, where it came from, the next five due times; every fault (exit status 78)"
+HELP = "show every setting, where it came from, the next five due times, and every fault (exit status 78)"
 _LONGEST_NOTE = 1000
 
 
