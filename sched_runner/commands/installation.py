@@ -130,9 +130,10 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
         raise OperatorError("give --user or --here, not both", ExitStatus.USAGE)
     found = folders(is_users=arguments.user)
     if arguments.here or not (arguments.instance or arguments.user or found.is_installed()):
-        if not (arguments.here or Path("scheduler").exists()) and folders(is_users=True).is_installed():
-            hint = "main-scheduler --user speaks of yours, and --here of a scheduler that is started by hand here"
-            raise OperatorError(f"no service of the system is installed; {hint}", ExitStatus.UNKNOWN)
+        if not (arguments.here or Path("scheduler").exists()) and (yours := hint_of_user()):
+            raise OperatorError(
+                f"no service of the system is installed{yours}, --here of one by hand", ExitStatus.UNKNOWN
+            )
         return None
     if arguments.user and not found.is_installed():
         raise OperatorError(f"no service of this user is installed: {_HOW_A_USER_INSTALLS}")
@@ -142,6 +143,11 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
 def folders(*, is_users: bool) -> Folders:
     """Where the services of the system, or those of this user, have their things."""
     return places.of_user(Path.home(), environ()) if is_users else places.of_system()
+
+
+def hint_of_user() -> str:
+    """For whom has a service of his own, and speaks of the system's where there is none."""
+    return "; main-scheduler --user speaks of yours" if folders(is_users=True).is_installed() else ""
 
 
 def check_name(instance: str) -> None:

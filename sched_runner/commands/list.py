@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 
 from sched_runner import clock, words
 from sched_runner.commands import units
-from sched_runner.commands.installation import PROPERTIES, environ, environ_of, folders, installed, owner_of
+from sched_runner.commands.installation import (
+    PROPERTIES,
+    environ,
+    environ_of,
+    folders,
+    hint_of_user,
+    installed,
+    owner_of,
+)
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
 from sched_runner.output.live import is_coloured
@@ -51,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print them. Raises OperatorError."""
     there = folders(is_users=arguments.user)
     if not there.is_installed():
-        raise OperatorError("no service is installed here")
+        raise OperatorError(f"no service is installed here{'' if arguments.user else hint_of_user()}")
     found = [there.place(instance) for instance in ("", *there.instances())]
     shown = units.show([f"{place.name}.service" for place in found], *PROPERTIES, is_users=arguments.user)
     found_units = [(place, shown.get(f"{place.name}.service", {})) for place in found]
