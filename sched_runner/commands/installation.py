@@ -147,7 +147,10 @@ def folders(*, is_users: bool) -> Folders:
 
 def hint_of_user() -> str:
     """For whom has a service of his own, and speaks of the system's where there is none."""
-    return "; main-scheduler --user speaks of yours" if folders(is_users=True).is_installed() else ""
+    with suppress(RuntimeError):  # of an account without a home
+        if folders(is_users=True).is_installed():
+            return "; main-scheduler --user speaks of yours"
+    return ""
 
 
 def check_name(instance: str) -> None:
