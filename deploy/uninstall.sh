@@ -81,4 +81,5 @@ if [ $purge = yes ]; then
     purge_data
 fi
 [ -z "$left" ] || refuse "removed, but for what is named above:$left"
+[ $purge = yes ] || say "settings, logs, state and /opt/main-scheduler stay; uninstall.sh --purge removes them"
 say "removed; the packages that install.sh took from the distribution stay"

@@ -54,6 +54,9 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
         found_there[:] = faults + [fault for fault in found_there if not (faults and fault.startswith(unreadable))]
     if unit.get("NeedDaemonReload") == "yes":
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
+    asked = [name for name in ("SCHED_ALERT_MAIL", "SCHED_ALERT_COMMAND") if name in report.given]
+    if asked and (off := units.not_enabled(place.alert_units)):
+        report.warnings.append(f"{asked[0]} is set, but alerts are {off}")
     return report, origins(lines)
 
 

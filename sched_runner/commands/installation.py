@@ -136,6 +136,9 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
         raise OperatorError("give --user or --here, not both", ExitStatus.USAGE)
     found = folders(is_users=arguments.user)
     if arguments.here or not (arguments.instance or arguments.user or found.is_installed()):
+        if not (arguments.here or Path("scheduler").exists()) and folders(is_users=True).is_installed():
+            hint = "main-scheduler --user speaks of yours, and --here of a scheduler that is started by hand here"
+            raise OperatorError(f"no service of the system is installed; {hint}", ExitStatus.UNKNOWN)
         return None
     if arguments.user and not found.is_installed():
         raise OperatorError(f"no service of this user is installed: {_HOW_A_USER_INSTALLS}")
