@@ -12,7 +12,7 @@ from sched_runner import clock, words
 from sched_runner.commands import units
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
-from sched_runner.record import status, store
+from sched_runner.record import files, status, store
 from sched_runner.record.state import State
 from sched_runner.settings.source import Reading
 
@@ -54,7 +54,7 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
         found = installation.look()
     except (OSError, store.StateError, OperatorError) as error:
         found, unread = status.of(installation.place.name, None, State()), str(error)
-    failure = alerts.failure(store.read_object(reading.settings.state_dir / store.FAILURE))
+    failure = alerts.failure(files.read_object(reading.settings.state_dir / store.FAILURE))
     return alerts.trouble(found, failure, reading.settings.alert_after, faults, unread), found.state
 
 

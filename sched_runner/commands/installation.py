@@ -76,7 +76,7 @@ class Installation:
             state = store.load(directory)
         except PermissionError:
             raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
-        with suppress(FileNotFoundError, PermissionError):  # the lock is for its user alone; of a service systemd knows
+        try:
             lock = LockFile(directory, writable=False)
             holder = lock.holder(LockFile.SCHEDULER)
             pid = holder if holder is not None else pid
@@ -84,6 +84,12 @@ class Installation:
                 pid = 0  # the number that it has on its own host
             if lock.holder(LockFile.RUN) is None:
                 state.running = None  # of a scheduler that was killed
+        except FileNotFoundError:
+            pass
+        except PermissionError:  # the lock is for its user alone; of a service of this host systemd knows
+            if pid is None and not state.is_of_this_host():
+                elsewhere = f"only root can see whether {self.place.name} is up on {words.printable(state.host)}"
+                raise OperatorError(f"{elsewhere}: try with sudo", ExitStatus.UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
