@@ -7,6 +7,7 @@ export LC_ALL=C
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 PREFIX=${PREFIX:-/usr/local}
+PREFIX=${PREFIX%/}
 : "${DESTDIR:?is the directory that the files go to}"
 
 # All sources have /usr/local for a prefix. What is Python finds its way by itself.

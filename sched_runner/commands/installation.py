@@ -147,13 +147,20 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
 
 
 def folders(*, is_users: bool) -> Folders:
-    """Where the services of the system, or those of this user, have their things."""
-    return places.of_user(Path.home(), environ()) if is_users else places.of_system()
+    """Where the services of the system, or those of this user, have their things. Raises OperatorError."""
+    if not is_users:
+        return places.of_system()
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise OperatorError("this user has no home, where services of his own would be") from None
+    # What a shell has set later than the service manager began, the services do not know.
+    return places.of_user(home, _environ_of_manager() or environ())
 
 
 def hint_of_user() -> str:
     """For whom has a service of his own, and speaks of the system's where there is none."""
-    with suppress(RuntimeError):  # of an account without a home
+    with suppress(OperatorError):
         if folders(is_users=True).is_installed():
             return "; main-scheduler --user speaks of yours"
     return ""

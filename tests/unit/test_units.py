@@ -156,6 +156,15 @@ def test_a_users_things_are_where_systemd_puts_them_since_version_254(tmp_path):
     assert (moved.env_file, moved.state_dir) == (Path("/c/main-scheduler.env"), Path("/s/main-scheduler"))
 
 
+def test_a_folder_of_xdg_may_have_any_name_and_a_relative_one_does_not_count(tmp_path):
+    (tmp_path / "a{b}").mkdir()
+    (tmp_path / "a{b}/main-scheduler@c.env").touch()
+    found = places.of_user(tmp_path, {"XDG_CONFIG_HOME": f"{tmp_path}/a{{b}}"})
+    assert (found.is_installed(), found.instances()) == (False, ["c"])
+    relative = places.of_user(tmp_path, {"XDG_CONFIG_HOME": "c", "XDG_STATE_HOME": "s"})
+    assert relative == places.of_user(tmp_path, {})
+
+
 def test_a_users_things_are_where_an_older_systemd_has_put_them(tmp_path):
     (tmp_path / ".config/main-scheduler@reports").mkdir(parents=True)
     (tmp_path / ".config/main-scheduler.env").touch()
