@@ -116,8 +116,10 @@ def test_root_does_not_install_into_the_home_of_another(machine, ana):
 def test_uninstall_ends_what_systemd_starts_again_and_again(machine, installed_by_her):
     ana = installed_by_her
     machine.write(f"{HOME}/.config/systemd/user/main-scheduler@reports.service.d/x.conf", FAILS)
+    machine.run(f"chown -R {USER} {HOME}/.config")
     ana.run("sh", "-c", "echo SCHED_INTERVAL=2h >~/.config/main-scheduler@reports.env; systemctl --user daemon-reload")
     ana.run("systemctl", "--user", "enable", "--now", "main-scheduler@reports", check=False)
+    assert "auto-restart" in ana.run("systemctl", "--user", "list-units", "main-scheduler*").stdout
     ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user")
     assert ana.run("systemctl", "--user", "list-units", "--all", "--no-legend", "main-scheduler*").stdout == ""
     assert machine.run(["find", HOME, "-type", "l"]).stdout == ""
