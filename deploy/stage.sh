@@ -32,6 +32,7 @@ put() { # MODE SOURCE TARGET
         /*) target=$DESTDIR$3 ;;
         *) target=$DESTDIR$PREFIX/$3 ;;
     esac
+    [ -r "$source/$2" ] || { echo "stage.sh: cannot read $source/$2" >&2; exit 1; }
     mkdir -p "${target%/*}"
     with_prefix "$2" <"$source/$2" | content "$2" "$3" >"$target"
     chmod "$1" "$target"

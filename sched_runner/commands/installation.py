@@ -87,9 +87,10 @@ class Installation:
         except FileNotFoundError:
             pass
         except PermissionError:  # the lock is for its user alone; of a service of this host systemd knows
-            if pid is None and not state.is_of_this_host():
-                elsewhere = f"only root can see whether {self.place.name} is up on {words.printable(state.host)}"
-                raise OperatorError(f"{elsewhere}: try with sudo", ExitStatus.UNKNOWN) from None
+            if pid is None and not (self.is_service and state.is_of_this_host()):
+                where = f"on {words.printable(state.host)}" if self.is_service else "here"
+                unseen = f"only root can see whether {self.place.name} is up {where}"
+                raise OperatorError(f"{unseen}: try with sudo", ExitStatus.UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
@@ -183,8 +184,7 @@ def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
     unit = unit_named(f"{place.name}.service", is_users=place.is_users)
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
-    is_wanted = unit.get("ActiveState", "inactive") != "inactive" or units.is_enabled(unit)
-    if is_wanted or any(map(os.path.lexists, paths)):
+    if units.is_wanted(unit) or any(map(os.path.lexists, paths)):
         return unit
     instance = place.name.partition("@")[2]
     near = difflib.get_close_matches(instance, folders(is_users=place.is_users).instances(), n=1)
