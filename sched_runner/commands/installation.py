@@ -152,11 +152,12 @@ def folders(*, is_users: bool) -> Folders:
     if not is_users:
         return places.of_system()
     try:
-        home = Path.home()
+        # What a shell has set later than the service manager began, the services do not know.
+        return places.of_user(Path.home(), _environ_of_manager() or environ())
     except RuntimeError:
         raise OperatorError("this user has no home, where services of his own would be") from None
-    # What a shell has set later than the service manager began, the services do not know.
-    return places.of_user(home, _environ_of_manager() or environ())
+    except OSError as error:  # HOME is another user's
+        raise OperatorError(f"{error.filename} cannot be looked into: {error.strerror}") from None
 
 
 def hint_of_user() -> str:
