@@ -17,7 +17,8 @@ _IN_THREAD = "Exception in thread"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 # The first line of what faulthandler, Go, PHP, Perl and .NET print, which name the error before they say where it was.
 _NAMED_FIRST = re.compile(
-    r"Fatal Python error: |Timeout \(\d|panic: |fatal error: |PHP Fatal error: |Can't locate \S+ in @INC |Unhandled exception\. "
+    r"Fatal Python error: |Timeout \(\d|panic: |fatal error: |PHP Fatal error: |Can't locate \S+ in @INC "
+    r"|Unhandled exception\. "
 )
 # The frames that Java, Node, Ruby and Rust print after the error, and what else may stand between and after those.
 _FRAME = re.compile(r"\s+(at|from) |Node\.js v\d|note: .*RUST_BACKTRACE=")

@@ -126,6 +126,7 @@ def parse_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")  # refuses what no name server can be asked for
     except ValueError:
         raise ValueError(fault) from None
     if not is_good or not text.isprintable() or " " in text:

@@ -139,6 +139,8 @@ def test_an_empty_setting_means_its_default(name):
         ("SCHED_ALERT_MAIL", "a@example.org b@example.org", "separated by commas"),
         ("SCHED_ALERT_MAIL", "a@b@example.org", "addresses like you@example.org"),
         ("SCHED_ALERT_COMMAND", "curl 'ntfy", "quoted wrongly"),
+        ("SCHED_PING_URL", "https://hc..ping.com/x", "use an address like https://hc-ping.com/your-uuid"),
+        ("SCHED_PING_URL", f"https://{'a' * 64}.com/x", "use an address like https://hc-ping.com/your-uuid"),
         ("SCHED_PING_URL", "hc-ping.com/uuid", "an address like https://"),
         ("SCHED_PING_URL", "file:///etc/passwd", "an address like https://"),
         ("SCHED_PING_URL", "https:///uuid", "an address like https://"),
