@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import units
-from sched_runner.commands.installation import owner_of
+from sched_runner.commands.installation import as_configured, owner_of, unit_named
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import Line, Unit
@@ -54,11 +54,12 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
         for section in ("Service", "Unit")
     )
     good, faults = _sources(lines)
+    place = as_configured(place, unit)
     report = _seen_from_inside(place, lines, conditions, good)
     unreadable = tuple(fault.partition(": ")[0] for fault in faults)
     for found_there in (report.faults, report.in_the_way):
         found_there[:] = faults + [fault for fault in found_there if not (faults and fault.startswith(unreadable))]
-    report.warnings += _misread(place, lines)
+    report.warnings += [*_misread(place, lines), *_unseen(place, unit, lines)]
     report.faults += _not_for_the_alert(place, unit, lines)
     if unit.get("NeedDaemonReload") == "yes":
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
@@ -85,12 +86,16 @@ def _sources(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
         else:
             good.append(f"LoadCredential={value}")
     user = (units.values(lines, "User") or ["root"])[-1]
-    if "%" not in user and not user.isdigit():
+    if "%" not in user and not user.isdigit() and not _is_dynamic(lines):
         try:
             pwd.getpwnam(user)
         except KeyError:
             faults.append(f"User={user}: there is no such user")
     return good, faults
+
+
+def _is_dynamic(lines: Sequence[Line]) -> bool:
+    return "".join(units.values(lines, "DynamicUser")[-1:]) in ("yes", "y", "true", "t", "on", "1")
 
 
 def _fault_of_file(path: Path) -> str:
@@ -113,6 +118,15 @@ def _misread(place: Place, lines: Sequence[Line]) -> list[str]:
     """What systemd gives to the service, and no command of ours can read."""
     found = [fault for path in _further_files(place, lines) for fault in environment_file.read(path).faults]
     return [f"{fault}: the service has it from systemd, but once, status and alert do not" for fault in found]
+
+
+def _unseen(place: Place, unit: Unit, lines: Sequence[Line]) -> Iterator[str]:
+    """Users whose state others of ours cannot see."""
+    if _is_dynamic(lines):
+        yield "DynamicUser=yes hides the state from status, once and alert: give the service a user (own-user.conf)"
+    user = unit_named(f"{place.alert}.service").get("User", "")
+    if user and user != unit.get("User"):
+        yield f"{place.alert}.service has User={user}, who cannot look at the state of User={unit.get('User')}"
 
 
 def _not_for_the_alert(place: Place, unit: Unit, lines: Sequence[Line]) -> Iterator[str]:

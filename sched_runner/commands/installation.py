@@ -31,7 +31,7 @@ _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_pro
 PROPERTIES = (
     *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
     *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
-    *("Environment", "EnvironmentFiles", "UnsetEnvironment"),
+    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
 )
 
 
@@ -119,6 +119,7 @@ def find(arguments: argparse.Namespace, *, reads_as_owner: bool = False) -> Inst
     if place is None:
         return _find_here(asked=arguments.here)
     unit = known(place)
+    place = as_configured(place, unit)
     given = {} if reads_as_owner else environ_of(place, unit)
     become(owner_of(place, unit))
     return installed(place, unit, given or environ_of(place, unit))
@@ -201,13 +202,23 @@ def _environ_of_manager(*, is_users: bool) -> dict[str, str]:
 
 
 def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installation:
-    """The installed service with the environment that systemd gives it, and with what its command names."""
-    named = dict(re.findall(r" --(env-file|main)[ =](/\S+)", unit.get("ExecStart", "")))
-    place = replace(place, main=Path(named.get("main", place.main)))
-    place = replace(place, env_file=Path(named["env-file"]) if "env-file" in named else place.env_file)
-    if (workdir := unit.get("WorkingDirectory", "")).startswith("/") and workdir != "/":
-        place = replace(place, workdir=Path(workdir))
+    """The installed service with the environment that systemd gives it."""
     return Installation(place, Source(given, place.env_file, place), is_service=True, unit=unit)
+
+
+def as_configured(place: Place, unit: Unit) -> Place:
+    """The place as drop-ins have changed it: directories, and what the unit's command names."""
+    named = dict(re.findall(r" --(env-file|main)[ =](/\S+)", unit.get("ExecStart", "")))
+    workdir = unit.get("WorkingDirectory", "")
+    state, logs = (re.match(r"[^\s:]+", unit.get(name, "")) for name in ("StateDirectory", "LogsDirectory"))
+    return replace(
+        place,
+        main=Path(named.get("main", place.main)),
+        env_file=Path(named["env-file"]) if "env-file" in named else place.env_file,
+        workdir=Path(workdir) if workdir.startswith("/") and workdir != "/" else place.workdir,
+        state_dir=place.state_dir.parent / state[0] if state else place.state_dir,
+        log_dir=place.log_dir.parent / logs[0] if logs else place.log_dir,
+    )
 
 
 def owner_of(place: Place, unit: Unit) -> tuple[int, int]:

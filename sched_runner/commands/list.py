@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 
 from sched_runner import clock, words
 from sched_runner.commands import units
-from sched_runner.commands.installation import PROPERTIES, environ, environ_of, folders, installed, owner_of
+from sched_runner.commands.installation import (
+    PROPERTIES,
+    as_configured,
+    environ,
+    environ_of,
+    folders,
+    installed,
+    owner_of,
+)
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
 from sched_runner.output.live import is_coloured
@@ -74,6 +82,7 @@ def _is_there(place: Place, unit: Unit) -> bool:
 def _entry(place: Place, unit: Unit) -> Entry:
     is_enabled = units.is_enabled(unit)
     try:
+        place = as_configured(place, unit)
         given = environ_of(place, unit)
         with acting_as(owner_of(place, unit)):
             found = installed(place, unit, given)

@@ -20,7 +20,7 @@ _WHY = {
     "signal": "a signal ended it",
     "core-dump": "it crashed",
     "watchdog": "the watchdog ended it",
-    "timeout": "it took too long to start or to stop",
+    "timeout": "it took longer than its unit allows",
     "oom-kill": "memory ran out",
 }
 

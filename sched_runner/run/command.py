@@ -47,18 +47,24 @@ def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     path = environ.get("PATH", os.defpath)
     if settings.python:
         return [_interpreter(settings.python, path), str(main), *settings.args]
-    if begin.startswith(_MARK + b"#!") and not _is_python(_named(begin.removeprefix(_MARK))):
-        raise OSError(f"{main} begins with a byte order mark: sed -i '1s/^\\xEF\\xBB\\xBF//' {main}")
-    if os.access(main, os.X_OK):
+    if os.access(main, os.X_OK) and begin.startswith((b"#!", _ELF)):
         if begin.startswith(b"#!"):
             _check_first_line(main, begin, path)
-        if begin.startswith((b"#!", _ELF)):
-            return [str(main), *settings.args]
-    elif begin.startswith(b"#!") and (others := _named(begin)) and not _is_python(others):
-        is_barred = os.statvfs(main).f_flag & os.ST_NOEXEC
-        help_ = f"on a file system mounted noexec: set SCHED_PYTHON={others[-1]}" if is_barred else f"chmod +x {main}"
-        raise OSError(f"{main} names {others[-1]} in its first line, but is not executable: {help_}")
+        return [str(main), *settings.args]
+    _check_for_python(main, begin)
     return [sys.executable, str(main), *settings.args]
+
+
+def _check_for_python(main: Path, begin: bytes) -> None:
+    """A script that names another language in its first line is none for Python."""
+    others = _named(begin.removeprefix(_MARK)) if begin.removeprefix(_MARK).startswith(b"#!") else []
+    if others and not _is_python(others):
+        if begin.startswith(_MARK):
+            raise OSError(f"{main} begins with a byte order mark: sed -i '1s/^\\xEF\\xBB\\xBF//' {main}")
+        why = f"is not executable: chmod +x {main}"
+        if os.statvfs(main).f_flag & os.ST_NOEXEC:
+            why = f"lies on a file system mounted noexec: set SCHED_PYTHON={others[-1]}"
+        raise OSError(f"{main} names {others[-1]} in its first line, but {why}")
 
 
 def _interpreter(name: str, path: str) -> str:

@@ -31,6 +31,7 @@ _MAIL = re.compile(r"/var/(spool|log)/(exim4?|postfix)(/|$)")
 # Chromium's own words.
 _BROWSER = ("Failed to move to new namespace:", "No usable sandbox!")
 _COVERED = "/opt/main-scheduler"  # by write-beside-script.conf
+_HOME = re.compile(r"/(home|root|run/user)(/|$)")  # ProtectHome= hides these
 _NEVER_WRITABLE = re.compile(r"/(etc|usr|boot)?|/(proc|sys|dev)(/.*)?|.*\s.*")
 
 
@@ -96,7 +97,7 @@ def _hint_for(number: str, path: str, place: Place) -> str:
         return _drop_in("sendmail.conf")
     if number == "EPERM":
         return _drop_in("device.conf") if path.startswith("/dev/") and place.exists else ""
-    if number == "EACCES" and place.hidden:
+    if number == "EACCES" and place.hidden and _HOME.match(path):
         return _drop_in("venv-in-home.conf")
     if place.read_only:
         return _writable(place.directory) if number == "EROFS" else ""

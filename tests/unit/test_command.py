@@ -114,7 +114,7 @@ def test_a_script_on_a_file_system_mounted_noexec_is_not_said_to_need_chmod(site
     site.script(b"#!/bin/bash\n", executable=False)
     found = os.statvfs_result((*os.statvfs("/")[:8], os.ST_NOEXEC, 255))
     monkeypatch.setattr(os, "statvfs", lambda path: found)
-    assert "on a file system mounted noexec: set SCHED_PYTHON=/bin/bash" in site.fault()
+    assert "but lies on a file system mounted noexec: set SCHED_PYTHON=/bin/bash" in site.fault()
 
 
 def test_a_script_that_is_not_there_is_named(site):
