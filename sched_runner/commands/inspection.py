@@ -53,13 +53,16 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
         [line._replace(value=units.with_names(line.value, name)) for line in units.lines_of(text, section)]
         for section in ("Service", "Unit")
     )
+    if "".join(units.values(lines, "DynamicUser")[-1:]) in ("yes", "y", "true", "t", "on", "1"):
+        why = "DynamicUser=yes hides the state from status, once and alert: give the service a user (own-user.conf)"
+        return Report(faults=[why]), {}
     good, faults = _sources(lines)
     place = as_configured(place, unit)
     report = _seen_from_inside(place, lines, conditions, good)
     unreadable = tuple(fault.partition(": ")[0] for fault in faults)
     for found_there in (report.faults, report.in_the_way):
         found_there[:] = faults + [fault for fault in found_there if not (faults and fault.startswith(unreadable))]
-    report.warnings += [*_misread(place, lines), *_unseen(place, unit, lines)]
+    report.warnings += [*_misread(place, lines), *_unseen(place, unit)]
     report.faults += _not_for_the_alert(place, unit, lines)
     if unit.get("NeedDaemonReload") == "yes":
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
@@ -86,16 +89,12 @@ def _sources(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
         else:
             good.append(f"LoadCredential={value}")
     user = (units.values(lines, "User") or ["root"])[-1]
-    if "%" not in user and not user.isdigit() and not _is_dynamic(lines):
+    if "%" not in user and not user.isdigit():
         try:
             pwd.getpwnam(user)
         except KeyError:
             faults.append(f"User={user}: there is no such user")
     return good, faults
-
-
-def _is_dynamic(lines: Sequence[Line]) -> bool:
-    return "".join(units.values(lines, "DynamicUser")[-1:]) in ("yes", "y", "true", "t", "on", "1")
 
 
 def _fault_of_file(path: Path) -> str:
@@ -120,10 +119,8 @@ def _misread(place: Place, lines: Sequence[Line]) -> list[str]:
     return [f"{fault}: the service has it from systemd, but once, status and alert do not" for fault in found]
 
 
-def _unseen(place: Place, unit: Unit, lines: Sequence[Line]) -> Iterator[str]:
-    """Users whose state others of ours cannot see."""
-    if _is_dynamic(lines):
-        yield "DynamicUser=yes hides the state from status, once and alert: give the service a user (own-user.conf)"
+def _unseen(place: Place, unit: Unit) -> Iterator[str]:
+    """A user whose state the alert's unit cannot see."""
     user = unit_named(f"{place.alert}.service").get("User", "")
     if user and user != unit.get("User"):
         yield f"{place.alert}.service has User={user}, who cannot look at the state of User={unit.get('User')}"
@@ -187,7 +184,7 @@ def _why_not_started(name: str, directory: Path) -> str:
         return words.printable((directory / "errors").read_text(errors="replace").splitlines()[-1])
     units.said("journalctl", "--sync")
     told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
-    why = re.search(r"Failed (?!with|at|to start)(.*)|was skipped because of.*|Assertion failed.*", told)
+    why = re.search(r"Failed (?!with|at|to start)(.*)|(was )?skipped(,| because of).*|Assertion failed.*", told)
     return words.printable(f"systemd could not start it: {why[0] if why else 'journalctl says more'}")
 
 
