@@ -80,13 +80,14 @@ def _refused(line: str, workdir: Path) -> Iterator[tuple[str, str]]:
     number, before, after = refusal.lastgroup or "", line[: refusal.start()], line[refusal.end() :]
     quoted = [*_QUOTED.finditer(after), *_QUOTED.finditer(before)]
     named = [next(filter(None, match.groups())) for match in quoted]
+    word = "".join(_LAST_WORD.findall(before))
+    named += [word] if word.startswith("/") else []  # what Perl says after it is the script's own path
     named += [match[1] for match in _ABSOLUTE.finditer(after)]
-    if number == "EROFS" and (word := _LAST_WORD.search(before)):
-        named.append(word[1])
+    named += [word] if word and number == "EROFS" else []
     named += [match[1] for match in reversed(list(_ABSOLUTE.finditer(before)))]
     is_precise = number == "EROFS" or _PRECISE.search(line)
     for name in named:
-        if is_precise or name.startswith("/"):
+        if (is_precise or name.startswith("/")) and "://" not in name:
             yield number, os.path.normpath(workdir / name)
 
 
