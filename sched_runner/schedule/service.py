@@ -96,6 +96,7 @@ class Service:
     def _plan(self, lock: LockFile) -> None:
         """Take over the state of the scheduler before, and say when the first run is due."""
         self._store.refresh()
+        clock.follow_zone(self._environ.get("TZ"))
         settings, steady = self._settings, self._scheduler.clock
         now, boottime = steady.now(), steady.boottime()
         previous, supervised = self._store.state, self._is_supervised
@@ -189,8 +190,10 @@ class Service:
             log.warning("reload: %s", warning)
         if (settings.log_dir, settings.state_dir) != (old.log_dir, old.state_dir):
             log.warning("reload: the directories change only with a restart")
+        is_moved = self._environ.get("TZ") != reading.environ.get("TZ")
         self._settings, self._environ = settings, reading.environ
-        if _is_another_cadence(old, settings):
+        clock.follow_zone(self._environ.get("TZ"))
+        if is_moved or _is_another_cadence(old, settings):
             self._scheduler.follow(cadence.of(settings, self._scheduler.last_due), settings)
         plan = self._scheduler.plan()
         self._store.update(lambda state: state.follow(settings, plan))
