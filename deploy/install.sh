@@ -57,12 +57,13 @@ missing_packages() {
 }
 
 install_packages() { # NAME...
-    say "installing $*"
+    say "installing $* (this takes a minute)"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -q update
-    apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
+    apt-get -qq update
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" >/dev/null
     # Only the man pages need it.
-    command -v scdoc >/dev/null || apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends scdoc || true
+    command -v scdoc >/dev/null ||
+        apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends scdoc >/dev/null || true
 }
 
 # What lies below /usr/local wins over what lies below /usr, and nobody is told.
@@ -273,4 +274,6 @@ warn_of_link_local_name_server
 restart_what_is_up
 trap - EXIT INT HUP TERM
 rm -rf "$PACKAGE.old" "$NEW"
-say "installed. To start it now and at every boot: systemctl enable --now main-scheduler"
+say "installed $("$PREFIX"/bin/main-scheduler --version)"
+systemctl -q is-enabled main-scheduler ||
+    say "to start it now and at every boot: systemctl enable --now main-scheduler"

@@ -17,6 +17,7 @@ purge_account() { # NAME
         rm -f "/var/lib/systemd/linger/$1"
         tell loginctl terminate-user "$1"
         tell systemctl stop "user@$uid.service" "user-$uid.slice"
+        gpasswd --members '' "$1" 2>/dev/null || true # or userdel tells that it keeps the group, which goes below
         userdel "$1" || left="$left account:$1"
     fi
     # userdel keeps the group where others have joined it.

@@ -5,6 +5,7 @@ set -eu
 usage() {
     cat <<TEXT
 usage: $0 [SCRIPT]
+       $0 --status | --history | --trigger
 Runs SCRIPT (default: the sample, which sends a mail) at once and then every minute, until Ctrl-C.
 
 An executable script with a first line #!, or a program, is executed as it is. Any other script is run by Python: by that
@@ -12,6 +13,8 @@ of the virtual environment that is activated, if one is.
 
 Settings come from the environment: SCHED_INTERVAL=30min $0 main.py
 Logs and state go to ./scheduler/.
+
+--status shows how the scheduler in this directory is going, --history its runs, and --trigger has it run now.
 TEXT
 }
 
@@ -23,12 +26,6 @@ refuse() { # STATUS TEXT...
     [ $# = 0 ] || printf '    %s\n' "$@" >&2
     exit "$status"
 }
-
-case ${1-} in
-    --help | -h) usage; exit 0 ;;
-    -*) usage >&2; exit 2 ;;
-esac
-[ $# -le 1 ] || refuse 2 "one script, please; its arguments go into SCHED_ARGS"
 
 tree=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 packages="python3 python3-apscheduler python3-systemd python3-dotenv"
@@ -75,6 +72,26 @@ runs_by_itself() {
     esac
 }
 
+start() { # COMMAND...
+    find_python >/dev/null || install_packages
+    python=$(find_python) || refuse 1 "needs Python 3.11 or newer"
+    # A json.py of yours beside the README is yours: only the package is looked up there.
+    exec "$python" -I -c '
+import sys
+tree = sys.argv.pop(1)
+sys.path.insert(0, tree)
+import sched_runner
+sys.path.remove(tree)
+from sched_runner.cli import main
+sys.exit(main())' "$tree" "$@"
+}
+
+case ${1-} in
+    --help | -h) usage; exit 0 ;;
+    --status | --history | --trigger) command=${1#--}; shift; start "$command" --here "$@" ;;
+    -*) usage >&2; exit 2 ;;
+esac
+[ $# -le 1 ] || refuse 2 "one script, please; its arguments go into SCHED_ARGS"
 SCHED_MAIN=${1:-${SCHED_MAIN:-$tree/deploy/main.py}}
 [ -e "$SCHED_MAIN" ] || refuse 1 "there is no script $SCHED_MAIN (this is $PWD)"
 [ -f "$SCHED_MAIN" ] || refuse 1 "$SCHED_MAIN is no script"
@@ -87,14 +104,4 @@ fi
 # The sample's own. MAILDIR names the mailbox of the person who types this.
 export SAMPLE_MAILDIR="${SAMPLE_MAILDIR:-$PWD/scheduler/Maildir}"
 
-find_python >/dev/null || install_packages
-python=$(find_python) || refuse 1 "needs Python 3.11 or newer"
-# A json.py of yours beside the README is yours: only the package is looked up there.
-exec "$python" -I -c '
-import sys
-tree = sys.argv.pop(1)
-sys.path.insert(0, tree)
-import sched_runner
-sys.path.remove(tree)
-from sched_runner.cli import main
-sys.exit(main())' "$tree" run
+start run

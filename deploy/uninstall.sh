@@ -58,8 +58,9 @@ remove_files() {
     [ ! -e "$PACKAGE/files" ] || xargs rm -f <"$PACKAGE/files"
     rm -rf "$PACKAGE" "$PACKAGE".* "$PREFIX/share/main-scheduler" "$PREFIX/share/doc/main-scheduler" /run/main-scheduler \
         /run/main-scheduler-install.lock
-    remove_empty "$UNITS" "$PREFIX"/lib/systemd/catalog "$PREFIX"/lib/sysusers.d "$PREFIX"/lib/tmpfiles.d "$PREFIX"/share/doc \
-        "$PREFIX"/share/man/man? "$PREFIX"/share/bash-completion/completions "$PREFIX"/share/zsh/site-functions
+    remove_empty "$UNITS" "$PREFIX"/lib/systemd/user "$PREFIX"/lib/systemd/catalog "$PREFIX"/lib/sysusers.d \
+        "$PREFIX"/lib/tmpfiles.d "$PREFIX"/share/doc "$PREFIX"/share/man/man? \
+        "$PREFIX"/share/bash-completion/completions "$PREFIX"/share/zsh/site-functions
     remove_empty "$PREFIX"/lib/systemd "$PREFIX"/share/bash-completion "$PREFIX"/share/zsh
     remove_empty /etc/needrestart/conf.d
     remove_empty /etc/needrestart
@@ -80,4 +81,5 @@ if [ $purge = yes ]; then
     purge_data
 fi
 [ -z "$left" ] || refuse "removed, but for what is named above:$left"
+[ $purge = yes ] || say "settings, logs, state and /opt/main-scheduler stay; uninstall.sh --purge removes them"
 say "removed; the packages that install.sh took from the distribution stay"

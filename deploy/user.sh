@@ -98,10 +98,18 @@ install_it() {
     for unit in $(up); do
         say "$unit still has the version before; this restarts it, and interrupts a run in progress: systemctl --user restart $unit"
     done
-    case :$PATH: in *:"$PREFIX/bin":*) ;; *) say "$PREFIX/bin is not in your PATH yet: log in anew, or add it" ;; esac
+    command -v scdoc >/dev/null || say "no man pages, for scdoc is not there: have it installed, and call install.sh --user again"
+    command=main-scheduler
+    case :$PATH: in
+        *:"$PREFIX/bin":*) ;;
+        *)
+            command=$PREFIX/bin/main-scheduler
+            say "$PREFIX/bin is not in your PATH yet: log in anew, or add it"
+            ;;
+    esac
     [ -e "/var/lib/systemd/linger/$(id -un)" ] ||
         say "it runs only while you are logged in; for always: sudo loginctl enable-linger $(id -un)"
-    say "next: systemctl --user enable --now main-scheduler; then: main-scheduler --user status"
+    say "next: systemctl --user enable --now main-scheduler; then: $command --user status"
 }
 
 remove_it() {
@@ -117,8 +125,15 @@ remove_it() {
         for base in "$STATE" "$CONFIG"; do
             rm -rf "$base"/main-scheduler "$base"/main-scheduler@* "$base"/log/main-scheduler "$base"/log/main-scheduler@*
         done
-        rmdir --ignore-fail-on-non-empty "${SCRIPT%/*}" 2>/dev/null || true
+        rmdir --ignore-fail-on-non-empty "${SCRIPT%/*}" "$STATE/log" "$CONFIG/log" 2>/dev/null || true
+        [ ! -e "${SCRIPT%/*}" ] || say "left, for it is yours: ${SCRIPT%/*}"
+    else
+        say "settings, script, logs and state stay; uninstall.sh --user --purge removes all but a script of yours"
     fi
+    for directory in bash-completion/completions bash-completion doc man/man5 man/man8 man systemd/user systemd; do
+        rmdir --ignore-fail-on-non-empty "$PREFIX/share/$directory" 2>/dev/null || true
+    done
+    rmdir --ignore-fail-on-non-empty "$PREFIX/lib" "$CONFIG/systemd/user" "$CONFIG/systemd" 2>/dev/null || true
     systemctl --user daemon-reload 2>/dev/null || true
     say "removed"
 }

@@ -31,6 +31,19 @@ _COMMANDS: dict[str, ModuleType] = {
     "reload": reload,
     "restart": restart,
 }
+_MORE = """\
+The service:
+  settings    /etc/default/main-scheduler (man main-scheduler.default)
+  script      /opt/main-scheduler/main.py
+  start       systemctl enable --now main-scheduler
+  new value   main-scheduler check && systemctl reload main-scheduler
+  output      journalctl -u main-scheduler
+
+main-scheduler status              speaks of the service,
+main-scheduler status INSTANCE     of a further script, see add,
+main-scheduler status --here       of a scheduler started by hand in this directory.
+main-scheduler COMMAND --help and man main-scheduler say more.
+"""
 _OF_THE_SYSTEM = (add, alert, reload, remove, restart)
 _OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # or of one that they name themselves
 
@@ -87,10 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="main-scheduler",
         description="Keeps one script running: at once, and then every interval.",
-        epilog="Settings are SCHED_ variables of the environment, see main-scheduler.default(5).",
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"main-scheduler {__version__}")
-    parser.add_argument("--user", action="store_true", help="of the services of this user (systemctl --user)")
+    parser.add_argument("--user", action="store_true", help="speak of your own services (systemctl --user)")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
         # What has no help of its own is for systemd, and is not listed.

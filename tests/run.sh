@@ -28,7 +28,7 @@ done
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)"
 venv=$PWD/.venv
 packages="python3 python3-venv python3-apscheduler python3-systemd python3-dotenv ca-certificates procps shellcheck"
-packages="$packages scdoc groff-base zsh" # the man pages and the completion
+packages="$packages systemd scdoc groff-base zsh" # calendars, the man pages and the completion
 
 # What surrounds the user stays outside: his own Python and pip, his language, his umask. See also tests/conftest.py.
 umask 022

@@ -20,7 +20,7 @@ from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
 from sched_runner.settings.table import Settings
 
-HELP = "have a further script run, as the instance main-scheduler@NAME: write its settings, check and start it"
+HELP = "have a further script run, as an instance: write its settings, check and start it"
 _LONGEST = 4000  # characters
 
 

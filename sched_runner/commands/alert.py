@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sched_runner import clock, words
+from sched_runner.commands import units
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
-from sched_runner.record import status, store
+from sched_runner.record import files, status, store
 from sched_runner.record.state import State
 from sched_runner.settings.source import Reading
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sched_runner.tell.alerts import Alert
     from sched_runner.tell.teller import Way
 
-HELP = "tell what is wrong and was not told yet: what main-scheduler-alert.service starts"
+HELP = "tell what is wrong and was not told yet; --test tries every way"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,7 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
         found = installation.look()
     except (OSError, store.StateError, OperatorError) as error:
         found, unread = status.of(installation.place.name, None, State()), str(error)
-    failure = alerts.failure(store.read_object(reading.settings.state_dir / store.FAILURE))
+    failure = alerts.failure(files.read_object(reading.settings.state_dir / store.FAILURE))
     return alerts.trouble(found, failure, reading.settings.alert_after, faults, unread), found.state
 
 
@@ -104,7 +105,6 @@ def _environment(installation: Installation, reading: Reading) -> Mapping[str, s
 def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[str]) -> int:
     """Say of each way whether it works, and what is missing."""
     from sched_runner.tell.alerts import Alert
-    from sched_runner.tell.deliveries import is_enabled
     from sched_runner.tell.teller import attempt
 
     test = Alert("test", "this is a test of the alerts, nothing is wrong")
@@ -112,8 +112,7 @@ def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[st
     missing = [f"the settings are faulty: {words.printable(fault)}" for fault in faults]
     if len(ways) == 1:
         missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")
-    units = installation.place.alert_units if installation.is_service else []
-    if off := [unit for unit in units if not is_enabled(unit, environ())]:
-        missing.append(f"not enabled: {' '.join(off)}; try systemctl enable --now {' '.join(off)}")
+    if installation.is_service and (off := units.not_enabled(installation.place.alert_units)):
+        missing.append(off)
     print(*(f"{name}: {fault or 'told'}" for name, fault in results.items()), *missing, sep="\n")
     return 1 if any(results.values()) or missing else os.EX_OK

@@ -14,7 +14,7 @@ from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
 from sched_runner.exit_status import ExitStatus
 
-HELP = "every setting, where it came from, the next five due times; every fault (exit status 78)"
+HELP = "show every setting, where it came from, the next five due times, and every fault (exit status 78)"
 _LONGEST_NOTE = 1000
 
 
@@ -73,9 +73,10 @@ def text(found: Report, origins: Mapping[str, str], given: str) -> str:
 def _lines(found: Report, origins: Mapping[str, str], given: str) -> Iterator[str]:
     for warning in found.warnings:
         yield f"warning: {words.printable(warning)}"
+    widest = max(map(len, found.values), default=0)
     for name, value in found.values.items():
         origin = origins.get(name, given) if name in found.given else "the default"
-        yield f"{name:19} {words.printable(value) or 'none':40} from {origin}"
+        yield f"{name:{widest}} {words.printable(value) or 'none':42} from {origin}"
     for note in found.notes:
         yield f"\n{words.printable(note, _LONGEST_NOTE)}"
     if found.due:

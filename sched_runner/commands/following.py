@@ -40,7 +40,7 @@ def follow(installation: Installation, status: Status) -> int:
         print(f"\nrun {number} goes on; main-scheduler status says how it is going", file=sys.stderr)
         return ExitStatus.SIGNAL + signal.SIGINT
     deadline, summary = time.monotonic() + _SUMMARY_LASTS, f" {messages.summary(run)}".encode()
-    while not log.show(until=summary) and time.monotonic() < deadline:
+    while not log.has_shown(summary) and time.monotonic() < deadline:
         time.sleep(_POLL)
     return run.command_exit_status()
 
@@ -68,22 +68,25 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = _open(path)
-        self._rest = b""
+        self._rest = self._last_shown = b""
         if self._descriptor is not None:
             os.lseek(self._descriptor, 0, os.SEEK_END)
 
-    def show(self, until: bytes = b"\0") -> bool:
-        """Print the whole lines that have come; whether one of them has ``until`` in it."""
-        found = False
+    def has_shown(self, text: bytes) -> bool:
+        """Print what has come; whether ``text`` was in the last lines, also in those that were printed earlier."""
+        self.show()
+        return text in self._last_shown
+
+    def show(self) -> None:
+        """Print the whole lines that have come."""
         for block in self._blocks():
             lines, newline, self._rest = (self._rest + block).rpartition(b"\n")
             if len(self._rest) > _BLOCK:
                 lines, self._rest = lines + newline + self._rest, b""
             if lines:
                 print(words.escape(lines).decode())
-            found = found or until in lines
+                self._last_shown = (self._last_shown + lines)[-_BLOCK:]
         sys.stdout.flush()
-        return found
 
     def _blocks(self) -> Iterator[bytes]:
         for _ in range(_BLOCKS_AT_ONCE):
@@ -105,6 +108,8 @@ class LogFile:
                 if os.path.samestat(os.lstat(path), os.fstat(self._descriptor or 0)):
                     return _open(newer) if newer else None
             newer = path
+        if newer:
+            print("main-scheduler: lines are missing here, for the log was rotated faster than shown", file=sys.stderr)
         return _open(self._path)
 
 

@@ -19,7 +19,7 @@ from sched_runner.record.store import StateError
 _LAST_ONES = (
     "these are the last runs; root and members of the group systemd-journal can read of all that the journal has"
 )
-HELP = "the runs that have ended, from the journal"
+HELP = "show the runs that have ended, from the journal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

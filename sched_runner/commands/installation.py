@@ -77,7 +77,7 @@ class Installation:
             state = store.load(directory)
         except PermissionError:
             raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
-        with suppress(FileNotFoundError, PermissionError):  # the lock is for its user alone; of a service systemd knows
+        try:
             lock = LockFile(directory, writable=False)
             holder = lock.holder(LockFile.SCHEDULER)
             pid = holder if holder is not None else pid
@@ -85,6 +85,12 @@ class Installation:
                 pid = 0  # the number that it has on its own host
             if lock.holder(LockFile.RUN) is None:
                 state.running = None  # of a scheduler that was killed
+        except FileNotFoundError:
+            pass
+        except PermissionError:  # the lock is for its user alone; of a service of this host systemd knows
+            if pid is None and not state.is_of_this_host():
+                elsewhere = f"only root can see whether {self.place.name} is up on {words.printable(state.host)}"
+                raise OperatorError(f"{elsewhere}: try with sudo", ExitStatus.UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
@@ -135,6 +141,10 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
         raise OperatorError("give --user or --here, not both", ExitStatus.USAGE)
     found = folders(is_users=arguments.user)
     if arguments.here or not (arguments.instance or arguments.user or found.is_installed()):
+        if not (arguments.here or Path("scheduler").exists()) and (yours := hint_of_user()):
+            raise OperatorError(
+                f"no service of the system is installed{yours}, --here of one by hand", ExitStatus.UNKNOWN
+            )
         return None
     if arguments.user and not found.is_installed():
         raise OperatorError(f"no service of this user is installed: {_HOW_A_USER_INSTALLS}")
@@ -144,6 +154,14 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
 def folders(*, is_users: bool) -> Folders:
     """Where the services of the system, or those of this user, have their things."""
     return places.of_user(Path.home(), environ()) if is_users else places.of_system()
+
+
+def hint_of_user() -> str:
+    """For whom has a service of his own, and speaks of the system's where there is none."""
+    with suppress(RuntimeError):  # of an account without a home
+        if folders(is_users=True).is_installed():
+            return "; main-scheduler --user speaks of yours"
+    return ""
 
 
 def check_name(instance: str) -> None:

@@ -15,6 +15,7 @@ from sched_runner.commands.installation import (
     environ,
     environ_of,
     folders,
+    hint_of_user,
     installed,
     owner_of,
 )
@@ -28,7 +29,7 @@ from sched_runner.schedule import cadence
 from sched_runner.settings.places import Place
 from sched_runner.words import RED, painted
 
-HELP = "a line for the service and each instance; exits with the greatest exit status that status has for one"
+HELP = "show a line for the service and each instance; exits with the greatest exit status that status has for one"
 _TITLE = ("name", "up", "schedule", "last run", "last success", "next run")
 
 
@@ -59,7 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Print them. Raises OperatorError."""
     there = folders(is_users=arguments.user)
     if not there.is_installed():
-        raise OperatorError("no service is installed here")
+        raise OperatorError(f"no service is installed here{'' if arguments.user else hint_of_user()}")
     found = [there.place(instance) for instance in ("", *there.instances())]
     shown = units.show([f"{place.name}.service" for place in found], *PROPERTIES, is_users=arguments.user)
     found_units = [(place, shown.get(f"{place.name}.service", {})) for place in found]

@@ -15,7 +15,7 @@ from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, open_lock
 from sched_runner.schedule.signals import Signals
 
-HELP = "one run now, in this terminal; exits as main.py does (124 timed out, 127 not started)"
+HELP = "make one run now, in this terminal; exits as the script does (124 timed out, 127 not started)"
 _INTERRUPTED = ExitStatus.SIGNAL + signal.SIGINT
 _LAST_PING_LASTS = 5.0
 _WHAT_COUNTS = ("outcomes", "runs", "failures_in_a_row", "last_success", "last_failure", "fresh_boottime")

@@ -14,7 +14,7 @@ from sched_runner.commands.owner import OperatorError
 from sched_runner.settings.places import Place
 from sched_runner.settings.table import Settings
 
-HELP = "stop the instance main-scheduler@NAME and remove its settings; its script stays, and so do its logs"
+HELP = "stop an instance and remove its settings; its script stays, and so do its logs"
 _UNITS = Path("/etc/systemd/system")
 
 

@@ -16,9 +16,10 @@ from sched_runner import words
 from sched_runner.commands.owner import OperatorError
 from sched_runner.record import columns
 from sched_runner.record.columns import column
+from sched_runner.record.files import read_text
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
-from sched_runner.record.store import StateError, read_text
+from sched_runner.record.store import StateError
 from sched_runner.run.command import command, reason
 from sched_runner.run.hints import hint, is_sandboxed, probe
 from sched_runner.schedule import cadence

@@ -16,7 +16,7 @@ from sched_runner.settings import places
 from sched_runner.settings.places import Place
 from sched_runner.settings.source import Source
 
-HELP = "the scheduler, in the foreground: what the unit starts"
+HELP = "be the scheduler, in the foreground: the unit starts this"
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:

@@ -10,7 +10,7 @@ from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER
 
-HELP = "ask the running scheduler to run now"
+HELP = "ask the running scheduler to run the script now"
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -97,6 +97,12 @@ def is_enabled(unit: Unit) -> bool:
     return unit.get("UnitFileState", "").startswith("enabled")
 
 
+def not_enabled(names: Sequence[str]) -> str:
+    """Which of these units systemd does not start at boot, and what changes that; empty if there is none."""
+    off = [name for name, unit in show(names, "UnitFileState").items() if not is_enabled(unit)]
+    return f"not enabled: {' '.join(off)}; try systemctl enable --now {' '.join(off)}" if off else ""
+
+
 def why_down(unit: Unit, *, is_users: bool = False) -> str:
     """Why the unit is not up, in words; empty if nobody wanted it to be."""
     more = f"journalctl {'--user ' if is_users else ''}-u {unit.get('Id')}"

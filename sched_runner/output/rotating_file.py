@@ -15,8 +15,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.output.capture import Piece, tagged
-from sched_runner.record.own_file import open_own
-from sched_runner.record.store import NOT_REGULAR, set_aside
+from sched_runner.record.files import NOT_REGULAR, open_own, set_aside
 from sched_runner.troubles import Trouble, fault_of
 
 # logrotate's "size 1M" takes files of 1,048,576 bytes and above: ours is one below.

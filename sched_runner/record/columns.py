@@ -8,6 +8,7 @@ T = TypeVar("T")
 Parse = Callable[[Any], Any]
 
 _LATEST = 253_370_764_800.0  # the year 9999, in seconds since the epoch: later ones have no date
+_MOST_COUNTED = 2**52
 _LONGEST = 36525 * 86400.0 * 2
 
 
@@ -34,9 +35,14 @@ def read(record_type: type[T], values: Any) -> T:
 
 def integer(value: Any) -> int:
     """A whole number from 0 on."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2 * _MOST_COUNTED:
         raise ValueError("not a whole number")
     return value
+
+
+def counter(value: Any) -> int:
+    """The same for what is counted on: it has room to grow, or the next that is written could not be read."""
+    return min(integer(value), _MOST_COUNTED)
 
 
 def moment(value: Any) -> float:

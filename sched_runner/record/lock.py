@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sched_runner.record.own_file import open_own
+from sched_runner.record.files import open_own
 
 _NAME = "lock"
 _MODE = 0o600  # whoever can open it can hold it

@@ -56,7 +56,7 @@ def _retry(value: Any) -> Retry:
 def _counts(value: Any) -> dict[str, int]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
-    return {Outcome(outcome).value: columns.integer(number) for outcome, number in value.items()}
+    return {Outcome(outcome).value: columns.counter(number) for outcome, number in value.items()}
 
 
 @dataclass
@@ -82,13 +82,13 @@ class State:
     due_boottime: float | None = column(columns.optional(columns.moment), None)
     next_due: float | None = column(columns.optional(columns.moment), None)
     retry: Retry | None = column(columns.optional(_retry), None)
-    number: int = column(columns.integer, 0)
+    number: int = column(columns.counter, 0)
     running: Run | None = column(columns.optional(run_record.from_json), None)
     last_success: float | None = column(columns.optional(columns.moment), None)
     last_failure: float | None = column(columns.optional(columns.moment), None)
     fresh_boottime: float | None = column(columns.optional(columns.moment), None)
-    failures_in_a_row: int = column(columns.integer, 0)
-    skipped: int = column(columns.integer, 0)
+    failures_in_a_row: int = column(columns.counter, 0)
+    skipped: int = column(columns.counter, 0)
     outcomes: dict[str, int] = column(_counts, dict)
     runs: list[Run] = column(columns.list_of(run_record.ended_from_json, _KEPT_RUNS), list)
 

@@ -148,10 +148,12 @@ class Status:
         took = [words.duration(run.duration or 0.0).replace(" ", "") for run in runs]
         marks = [mark(run, len(text), coloured=coloured) for run, text in zip(runs, took, strict=True)]
         last = runs[-1]
+        begun = words.zoned_time(last.started)
+        reason = f": {words.printable(last.reason)}" if last.reason else ""
         return [
             f"  last runs     {' '.join(marks)}",
             f"                {' '.join(took)}",
-            f"  last run      {last.number} {messages.was(last.outcome)}, begun {words.zoned_time(last.started)}",
+            f"  last run      {last.number} {messages.was(last.outcome)}, begun {begun}{reason}",
         ]
 
 

@@ -1,33 +1,24 @@
-"""The files of the state directory: their one reader and their one writer, and the state.
-
-main.py has the same user and can put anything there: what is read is a regular file of a bounded size, opened without
-following links and without waiting; what is written is a new file that is renamed.
-"""
+"""The state of a state directory, in memory and in state.json, and what is written beside it."""
 
 import contextlib
-import errno
 import json
 import logging
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sched_runner.record import files
 from sched_runner.record import state as states
+from sched_runner.record.files import NOT_REGULAR, set_aside, write_atomic
 from sched_runner.record.lock import LockFile
-from sched_runner.record.own_file import open_own
 from sched_runner.record.state import State
 from sched_runner.troubles import Trouble, fault_of
 
 log = logging.getLogger(__name__)
 
-STATE, MARKER, FAILURE, TOLD = "state.json", "last_success.txt", "last_failure.json", "last_alert.json"
-_MODE = 0o640
-_LARGEST = 1024 * 1024  # bytes
-_ASIDES = 9
-NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
+STATE, MARKER, FAILURE = "state.json", "last_success.txt", "last_failure.json"
 
 T = TypeVar("T")
 
@@ -36,96 +27,11 @@ class StateError(Exception):
     """state.json is not what this program wrote."""
 
 
-def read_text(path: Path) -> str:
-    """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if it is something else."""
-    with open(path, "rb", buffering=0, opener=_open_cautiously) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{path} is not a regular file")
-        data = file.read(_LARGEST + 1) or b""
-    if len(data) > _LARGEST:
-        raise ValueError(f"{path} is larger than 1 MiB")
-    return data.decode()
-
-
-def _open_cautiously(path: str, flags: int) -> int:
-    # For open(), which closes the descriptor again if it is that of a directory.
-    return open_own(path, flags, _MODE)
-
-
-def read_json(path: Path) -> Any:
-    """The JSON in such a file. Raises OSError and ValueError."""
-    try:
-        return json.loads(read_text(path))
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply") from None
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in such a file; empty if it is missing or faulty."""
-    with contextlib.suppress(OSError, ValueError):
-        values = read_json(path)
-        return values if isinstance(values, dict) else {}
-    return {}
-
-
-def write_atomic(path: Path, text: str, *, durable: bool = True, mode: int = _MODE) -> None:
-    """Replace the file: a reader sees the old text or the new, ``durable``: also after a power cut. Raises OSError."""
-    new, descriptor = _open_new(path, mode)
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            os.fchmod(file.fileno(), mode)  # whatever the umask
-            file.write(text)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(new, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            new.unlink()
-        raise
-    if durable:
-        sync(path.parent)
-
-
-def _open_new(path: Path, mode: int) -> tuple[Path, int]:
-    """A new file beside the path; what somebody left in its place, a FIFO for instance, is not opened."""
-    new = path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with contextlib.suppress(FileExistsError):
-        return new, os.open(new, flags, mode)
-    try:
-        new.unlink()
-    except IsADirectoryError:
-        new = path.with_name(f".{path.name}.{os.urandom(4).hex()}.new")
-    return new, os.open(new, flags, mode)
-
-
-def sync(path: Path) -> None:
-    """Make a file or a directory durable. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def set_aside(path: Path) -> Path:
-    """Keep what is there under another name, so that a new file can be begun. Raises OSError."""
-    for ending in ("", *range(_ASIDES)):
-        aside = path.with_name(f"{path.name}.faulty{ending}")
-        with contextlib.suppress(OSError):  # a directory stands there
-            os.replace(path, aside)
-            return aside
-    aside = path.with_name(f"{path.name}.faulty-{os.urandom(4).hex()}")
-    os.replace(path, aside)
-    return aside
-
-
 def load(directory: Path) -> State:
     """The state in a directory; a new one if there is no file. Raises OSError, and StateError for a faulty file."""
     path = directory / STATE
     try:
-        return states.from_json(read_json(path))
+        return states.from_json(files.read_json(path))
     except FileNotFoundError:
         return State()
     except ValueError as error:
@@ -195,8 +101,8 @@ class Store:
             self._report(STATE, self._sync)
 
     def _sync(self) -> None:
-        sync(self._directory / STATE)
-        sync(self._directory)
+        files.sync(self._directory / STATE)
+        files.sync(self._directory)
 
     def write(self, name: str, text: str) -> None:
         """Write a file beside the state, atomically and durably; if that fails, somebody is told."""
@@ -208,7 +114,7 @@ class Store:
 
     def read_object(self, name: str) -> dict[str, Any]:
         """A JSON object beside the state; empty if it is missing or faulty."""
-        return read_object(self._directory / name)
+        return files.read_object(self._directory / name)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""When a calendar is due: the next time, the last one, and the one before."""
+"""When a calendar is due: the next time and the last one."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -50,11 +50,7 @@ class Calendar:
 
     def last(self, now: datetime) -> datetime | None:
         """The last due time at or before ``now``; None if there was none in 20 years."""
-        return self._passed(now, 1)
-
-    def last_but_one(self, now: datetime) -> datetime | None:
-        """The due time before ``last``; None if there was none in 20 years."""
-        return self._passed(now, 2)
+        return max((time for window in self._around(now) for time in window.before(now)[-1:]), default=None)
 
     def stepped(self, step: timedelta) -> Self:
         """The calendar after the clock was set by ``step``: the same, for the wall clock rules."""
@@ -70,10 +66,6 @@ class Calendar:
     def expected_by(self, now: datetime) -> datetime:
         """When a success after that of now is missing: at the due time after the next."""
         return self.after(self.after(now))
-
-    def _passed(self, now: datetime, place: int) -> datetime | None:
-        times = sorted({time for window in self._around(now) for time in window.before(now)[-place:]})
-        return times[-place] if len(times) >= place else None
 
     def _around(self, now: datetime) -> "list[_Window]":
         return [self._window(expression, now) for expression in self.expressions]
@@ -107,8 +99,8 @@ class _Window:
         return self.times[bisect_right(self.times, now) :]
 
     def begins_in_time(self, now: datetime) -> bool:
-        """Whether it holds the last two due times before ``now``."""
-        return self.since <= now and (self.is_deepest or len(self.before(now)) >= 2)
+        """Whether it holds the last due time before ``now``."""
+        return self.since <= now and (self.is_deepest or bool(self.before(now)))
 
     def serves(self, now: datetime) -> bool:
         """Whether it also holds the one that follows."""

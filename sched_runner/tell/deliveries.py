@@ -46,15 +46,6 @@ def by_command(command: Sequence[str], environ: Mapping[str, str], sender: str, 
     run(command, f"{sender}: {subject}\n\n{text}\n".encode(), environ)
 
 
-def is_enabled(unit: str, environ: Mapping[str, str]) -> bool:
-    """Whether systemd starts this unit at boot."""
-    try:
-        run(("systemctl", "is-enabled", "--quiet", unit), b"", environ)
-    except UndeliveredError:
-        return False
-    return True
-
-
 def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None:
     """Run the command with the text on its standard input. Raises UndeliveredError unless it succeeds in time."""
     name = words.printable(command[0])

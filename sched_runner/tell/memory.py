@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from sched_runner.record import store
+from sched_runner.record import files
 from sched_runner.tell import alerts
 from sched_runner.tell.alerts import Told
 from sched_runner.troubles import fault_of
@@ -18,8 +18,8 @@ class Memory:
 
     def __init__(self, directory: Path, now: float) -> None:
         """What is said to have been told after ``now`` is no memory of ours."""
-        self._file = directory / store.TOLD
-        found = {way: alerts.told(values) for way, values in store.read_object(self._file).items()}
+        self._file = directory / "last_alert.json"
+        found = {way: alerts.told(values) for way, values in files.read_object(self._file).items()}
         self._told = {way: told for way, told in found.items() if told.when <= now}
         if not self._file.exists():
             self._save()
@@ -41,8 +41,8 @@ class Memory:
     def _replace(self, text: str) -> None:
         self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         if self._file.is_dir():  # a script may have made it, to have nothing remembered
-            store.set_aside(self._file)
-        store.write_atomic(self._file, text)
+            files.set_aside(self._file)
+        files.write_atomic(self._file, text)
 
     def _overwrite(self, text: str) -> None:
         descriptor = os.open(self._file, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

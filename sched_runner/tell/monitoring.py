@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sched_runner.output.capture import Tail
 from sched_runner.record import messages
+from sched_runner.record.files import read_text, write_atomic
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
-from sched_runner.record.store import read_text, write_atomic
 from sched_runner.settings.table import Settings, parse_url
 from sched_runner.tell import metrics
 from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, has_placeholders

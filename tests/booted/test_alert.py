@@ -110,7 +110,8 @@ def test_many_failures_in_a_row_are_one_alert_and_do_not_make_systemd_give_the_p
 def test_what_happens_during_a_delivery_is_told_without_the_timer(machine, service):
     alerts = Alerts(service)
     machine.run(f"install -d -o main-scheduler {TOLD}")
-    machine.write(f"{TOLD}/slow", "#!/bin/sh\ntouch /run/told/begun\ncat\nsleep 5\n", 0o755)
+    slow = f"#!/bin/sh\ntouch {TOLD}/begun\ncat\nuntil [ -e {TOLD}/go_on ]; do sleep 0.1; done\n"
+    machine.write(f"{TOLD}/slow", slow, 0o755)
     service.settings(SCHED_ENV="prod", SCHED_ALERT_COMMAND=f"{TOLD}/slow")
     service.script(FAILS_UNTIL_WELL)
     alerts.switch_on("path")
@@ -120,6 +121,7 @@ def test_what_happens_during_a_delivery_is_told_without_the_timer(machine, servi
     service.trigger()
     assert service.wait_for_runs(2) == ["failed", "succeeded"]
     assert not alerts.has_ended()
+    machine.write(f"{TOLD}/go_on", "")
     assert "all is well again" in alerts.await_records(2)[1]
 
 

@@ -79,7 +79,9 @@ def test_each_setting_that_cannot_work_on_this_host_is_a_fault(machine, service,
 
 def test_what_works_is_no_fault(machine, service, check):
     service.settings(SCHED_ALERT_COMMAND="sh -c 'cat | tee /tmp/x'", SCHED_ALERT_MAIL="root", SCHED_PYTHON="python3")
-    assert check().returncode == 0
+    done = check()
+    assert done.returncode == 0
+    assert "SCHED_ALERT_MAIL is set, but alerts are not enabled: main-scheduler-alert.path" in done.stdout
     machine.run(["rm", service.script_file])
     done = check()
     assert (done.returncode, "is not there (yet)" in done.stdout) == (0, True)

@@ -91,6 +91,7 @@ def test_the_package_is_a_service_and_purged_it_leaves_nothing(host):
     service, reports = Service(host), Service(host, "reports")
     assert service.property("ActiveState") == "inactive"
     assert service.property("UnitFileState") == "disabled"
+    assert host.run("systemctl --global is-enabled main-scheduler", check=False).stdout == "disabled\n"
     assert host.run(["stat", "-c", "%a %U:%G", service.settings_file]).stdout == "640 root:main-scheduler\n"
     assert host.run(["stat", "-c", "%U:%G", "/run/main-scheduler/rotate.lock"]).stdout == "main-scheduler:root\n"
     assert not host.exists("/opt/main-scheduler")

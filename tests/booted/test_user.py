@@ -108,13 +108,24 @@ def test_uninstall_stops_it_and_keeps_what_is_hers_and_purge_leaves_nothing(mach
     assert machine.exists(SCRIPT)
     assert not machine.exists(f"{HOME}/.local/bin/main-scheduler")
     ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user", "--purge")
-    assert machine.run(f"find {HOME} -name '*scheduler*'").stdout == ""
+    left = machine.run(f"cd {HOME} && find . -mindepth 1 ! -name '.[bp]*' ! -name .cache").stdout.split()
+    assert set(left) <= {"./.config", "./.local", "./.local/bin", "./.local/share", "./.local/state"}
 
 
 @pytest.mark.parametrize("arguments", [["add", "x", "/x"], ["alert"], ["status", "--here"]])
 def test_what_speaks_of_the_system_or_of_a_directory_does_not_take_user(machine, arguments):
     done = machine.run(["main-scheduler", "--user", *arguments], check=False)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_without_the_systems_service_a_user_who_forgets_the_option_is_told_of_it(machine, installed_by_her):
+    machine.run("mkdir /tmp/away; mv /usr/local/lib/systemd/system /etc/default/main-scheduler /tmp/away/")
+    try:
+        done = installed_by_her.run("sh", "-c", "cd; main-scheduler list; main-scheduler status", check=False)
+    finally:
+        machine.run("mv /tmp/away/system /usr/local/lib/systemd/; mv /tmp/away/* /etc/default/; rmdir /tmp/away")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.count("main-scheduler --user speaks of yours") == 2
 
 
 def test_without_an_installation_of_his_a_user_is_told_how(machine, ana):

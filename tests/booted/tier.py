@@ -24,11 +24,12 @@ def need_machines():
 
 
 def group_by_machine(items):
-    """With xdist each release has a process of its own, and so has the cluster."""
+    """With xdist each release has two processes, with a machine and a half of the files each; the cluster has one."""
     for item in items:
         if not item.get_closest_marker("xdist_group") and item.path.parent.name in ("booted", "cluster"):
             parameters = item.callspec.params if hasattr(item, "callspec") else {}
-            item.add_marker(pytest.mark.xdist_group(parameters.get("release", item.path.parent.name)))
+            half = "release" in parameters and item.path.name < "test_j"
+            item.add_marker(pytest.mark.xdist_group(f"{parameters.get('release', item.path.parent.name)}-{half}"))
 
 
 def need_loopback(machine):

@@ -200,6 +200,10 @@ def test_status_on_any_node_says_where_it_runs(cluster):
         assert (told.returncode, told.stdout.splitlines()[0].split(",")[0]) == (0, f"main-scheduler: up (on {place})")
         asked = cluster[name].run("main-scheduler trigger", check=False)
         assert (asked.returncode, asked.stderr) == (1, f"main-scheduler: main-scheduler is running on {place}\n")
+        member = "setpriv --reuid=nobody --regid=main-scheduler --clear-groups"
+        told = cluster[name].run(f"{member} main-scheduler status", check=False)
+        assert (told.returncode, told.stdout) == (4, "")
+        assert f"only root can see whether main-scheduler is up on {place}" in told.stderr
     assert (
         f"up (process {cluster[place].property(UNIT, 'MainPID')})" in cluster[place].run("main-scheduler status").stdout
     )

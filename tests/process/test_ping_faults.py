@@ -130,9 +130,9 @@ def test_a_proxy_with_a_faulty_address_is_told_without_its_password(site: Site) 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """One for localhost, with its key, that nobody trusts."""
-    file = tmp_path / "localhost.pem"
-    line = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    """One for 127.0.0.1, with its key, that nobody trusts. A bare machine does not know the name localhost."""
+    file = tmp_path / "server.pem"
+    line = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=here -addext subjectAltName=IP:127.0.0.1"
     subprocess.run(["openssl", *line.split(), "-keyout", file, "-out", file], check=True, capture_output=True)
     return file
 
@@ -147,7 +147,7 @@ def test_a_ping_is_encrypted_on_the_way_to_a_server_that_is_trusted(
     proxy = servers(tunnel_to(server.port))
     site.shell("exit 0")
     environ = {"https_proxy": f"http://127.0.0.1:{proxy.port}"} if proxied else {}
-    url = f"https://me:pass@localhost:{server.port}/uuid"
+    url = f"https://me:pass@127.0.0.1:{server.port}/uuid"
     site.start(patch=IMPATIENT, **NEVER, **environ, SSL_CERT_FILE=str(certificate), SCHED_PING_URL=url)
     wait_until(lambda: len(server.requests) >= 2, what="both pings")
     assert b"\r\nAuthorization: Basic bWU6cGFzcw==\r\n" in server.requests[1]
@@ -160,7 +160,7 @@ def test_a_server_that_is_not_trusted_gets_no_ping(site: Site, servers: Callable
     tls.load_cert_chain(certificate)
     server = servers(OK, tls)
     site.shell("exit 0")
-    site.start(patch=IMPATIENT, **NEVER, SCHED_PING_URL=f"https://localhost:{server.port}/{SECRET}")
+    site.start(patch=IMPATIENT, **NEVER, SCHED_PING_URL=f"https://127.0.0.1:{server.port}/{SECRET}")
     assert "certificate verify failed" in told(site)
     assert server.requests == []
 

@@ -159,3 +159,17 @@ def test_help_is_enough_to_learn_it(site: Site) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "usage: " in done.stdout
     assert "SCRIPT" in done.stdout
+
+
+@needs_libraries
+def test_what_it_runs_can_be_looked_at_in_the_same_directory(site: Site, environment: Callable[[str], Path]) -> None:
+    """Wherever the checkout is, and with the virtual environment of the script activated."""
+    theirs = environment("theirs")
+    site.env |= {"VIRTUAL_ENV": str(theirs), "PATH": f"{theirs}/bin:{site.env['PATH']}"}
+    assert call(site, "--status").returncode == 3
+    site.path.joinpath("main.py").write_text("print('here')\n")
+    start(site, "main.py")
+    site.await_runs()
+    assert (found := call(site, "--status")).returncode == 0, found.stderr
+    assert "run      1 succeeded" in found.stdout
+    assert "✓ succeeded" in call(site, "--history").stdout

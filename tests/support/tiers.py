@@ -147,14 +147,14 @@ def as_root():
 
 
 def boot(tier, *directories):
-    """The tests that boot machines: a process for each release and one for the cluster, side by side."""
+    """The tests that boot machines: two processes for each release and one for the cluster, side by side."""
     root = as_root()
     if root is None:
         return Result(tier, left_out=Counter({"it boots machines, and that needs root or sudo": 0}))
     prepared = subprocess.run([*root, "tests/booted/prepare.sh"], cwd=CHECKOUT, stderr=PIPE, text=True, check=False)
     if prepared.returncode != 0:
         return Result(tier, left_out=Counter({(prepared.stderr.strip() or "prepare.sh failed").splitlines()[-1]: 0}))
-    processes = 2 * ("tests/booted" in directories) + ("tests/cluster" in directories)
+    processes = 4 * ("tests/booted" in directories) + ("tests/cluster" in directories)
     parallel = ("-n", str(processes), "--dist", "loadgroup")
     # Root leaves nothing in a user's checkout.
     return run_pytest(

@@ -26,10 +26,19 @@ def test_what_comes_is_shown_and_nothing_of_before(path, capsys):
     append(path, "before")
     log = LogFile(path)
     append(path, "one", "two")
-    assert not log.show(until=b"three")
+    assert not log.has_shown(b"three")
     append(path, "three")
-    assert log.show(until=b"three")
+    assert log.has_shown(b"three")
     assert capsys.readouterr().out == "one\ntwo\nthree\n"
+
+
+def test_what_was_shown_earlier_is_not_waited_for(path):
+    log = LogFile(path)
+    append(path, "run 2 succeeded")
+    log.show()
+    append(path, "run 3 started")
+    assert log.has_shown(b"run 2 succeeded")
+    assert not log.has_shown(b"run 3 succeeded")
 
 
 def test_a_line_is_shown_when_it_is_whole(path, capsys):
@@ -70,7 +79,7 @@ def test_in_the_middle_of_a_rotation_it_is_waited_for_the_new_file(path, capsys)
 def test_what_main_py_puts_in_the_place_of_the_log_is_not_followed(path, capsys, make):
     make(path)
     log = LogFile(path)
-    assert not log.show()
+    log.show()
     assert capsys.readouterr().out == ""
 
 
@@ -90,3 +99,16 @@ def test_a_log_of_any_size_is_read_in_portions(path, monkeypatch):
     monkeypatch.setattr("sched_runner.words.escape", lambda lines: shown.append(len(lines)) or b"")
     log.show()
     assert 0 < sum(shown) <= 8 * 1024 * 1024
+
+
+def test_lines_that_the_log_no_longer_has_are_missed_aloud(path, capsys):
+    append(path, "before")
+    log = LogFile(path)
+    for n in range(8):
+        append(path, f"line {n}")
+        rotate(path)
+    append(path, "line 8")
+    log.show()
+    shown = capsys.readouterr()
+    assert shown.out == "line 0\nline 8\n"
+    assert shown.err.count("lines are missing here") == 1

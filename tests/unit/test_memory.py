@@ -32,7 +32,7 @@ def test_a_full_disk_has_room_for_the_memory_that_was_made_before(tmp_path, monk
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(memory_module.store, "write_atomic", full)
+    monkeypatch.setattr(memory_module.files, "write_atomic", full)
     size = (tmp_path / "last_alert.json").stat().st_size
     assert Memory(tmp_path, NOW).keep("mail", TOLD) == ""
     assert Memory(tmp_path, NOW).told("mail") == TOLD

@@ -201,3 +201,13 @@ def test_whatever_stands_in_the_fields_of_a_state_it_is_taken_and_can_be_told_or
         assert json.dumps(told.as_json())
         assert one_line(found, 1e9).isprintable()
         assert metrics.render("main-scheduler", found)
+
+
+def test_whatever_was_read_what_is_counted_on_can_be_read_again():
+    most = 2**53 - 1
+    values = {"number": most, "failures_in_a_row": most, "skipped": most, "outcomes": {"failed": most}}
+    found = state.from_json(values)
+    found.skip_run()
+    found.end_run(found.begin_run().end(Outcome.FAILED), None)
+    again = state.from_json(state.as_json(found))
+    assert (again.runs[-1].outcome, again.outcomes) == (Outcome.FAILED, {"failed": 2**52})

@@ -145,6 +145,12 @@ def test_the_text_of_one_whose_runs_fail():
     ]
 
 
+def test_the_text_says_why_the_last_run_failed():
+    why = replace(FAILED.runs[-1], reason="ValueError:\x1b no")
+    shown = status(replace(FAILED, runs=[why])).text(coloured=False)
+    assert shown.endswith("begun @-60: ValueError:\\x1b no")
+
+
 def test_the_text_of_one_with_a_run_going():
     going = replace(WELL, running=Run(2, started=NOW - 5))
     assert status(going).text(coloured=False).startswith("main-scheduler: up (process 42), run 2 is going for 5 s\n")

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sched_runner.record import store
+from sched_runner.record import files, store
+from sched_runner.record.files import write_atomic
 from sched_runner.record.lock import LockFile
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
-from sched_runner.record.store import StateError, Store, load, write_atomic
+from sched_runner.record.store import StateError, Store, load
 from sched_runner.troubles import Trouble
 
 
@@ -104,7 +105,7 @@ def test_a_file_that_this_program_did_not_write_is_faulty(tmp_path, content):
 
 def test_a_faulty_file_is_kept_under_another_name(tmp_path):
     (tmp_path / "state.json").write_text("{")
-    aside = store.set_aside(tmp_path / "state.json")
+    aside = files.set_aside(tmp_path / "state.json")
     assert aside.read_text() == "{"
     assert load(tmp_path) == State()
 
@@ -333,7 +334,7 @@ def test_what_stands_where_a_new_file_is_written_is_no_hindrance(tmp_path, kept,
 def test_what_stands_in_the_place_of_the_marker_is_replaced(tmp_path, kept, plant, caplog):
     plant(tmp_path / "last_success.txt")
     kept.write(store.MARKER, "now\n")
-    assert store.read_text(tmp_path / "last_success.txt") == "now\n"
+    assert files.read_text(tmp_path / "last_success.txt") == "now\n"
     assert not (tmp_path / "victim").exists()
     assert told(caplog) == []
 
@@ -358,7 +359,7 @@ def test_an_object_beside_the_state_is_empty_if_something_else_stands_there(tmp_
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 150_000, "9" * 10_000, "[]", "7", "\ud800"])
 def test_json_that_nobody_wrote_is_a_fault_and_nothing_worse(tmp_path, text):
     (tmp_path / "file").write_bytes(text.encode(errors="surrogatepass"))
-    assert store.read_object(tmp_path / "file") == {}
+    assert files.read_object(tmp_path / "file") == {}
     (tmp_path / "file").rename(tmp_path / "state.json")
     with pytest.raises(StateError, match="is faulty"):
         load(tmp_path)
@@ -366,10 +367,10 @@ def test_json_that_nobody_wrote_is_a_fault_and_nothing_worse(tmp_path, text):
 
 def test_a_file_of_1_mib_is_read_and_no_larger_one(tmp_path):
     (tmp_path / "file").write_text("x" * 1024 * 1024)
-    assert len(store.read_text(tmp_path / "file")) == 1024 * 1024
+    assert len(files.read_text(tmp_path / "file")) == 1024 * 1024
     (tmp_path / "file").write_text("x" * (1024 * 1024 + 1))
     with pytest.raises(ValueError, match="larger than 1 MiB"):
-        store.read_text(tmp_path / "file")
+        files.read_text(tmp_path / "file")
 
 
 def remove_file(directory):

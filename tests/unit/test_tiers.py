@@ -47,6 +47,7 @@ def test_a_tier_that_boots_may_be_left_out_by_a_user_but_not_in_ci(monkeypatch):
 
 def test_without_promtool_the_alert_rules_are_left_out_and_not_passed(monkeypatch, tmp_path):
     monkeypatch.setattr(tiers, "package_alone", lambda: tmp_path)
+    monkeypatch.setattr(tiers, "render", lambda page: 0)
     monkeypatch.setattr(tiers, "call", lambda *command, cwd=None: 0)
     complete = tiers.lint()
     monkeypatch.setattr(tiers, "call", lambda *command, cwd=None: 3 if "promtool" in command[0] else 0)

@@ -1,0 +1,119 @@
+"""The files of the state directory: their one reader and their one writer.
+
+main.py has the same user and can put anything there: what is read is a regular file of a bounded size, opened without
+following links and without waiting; what is written is a new file that is renamed.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
+_MODE = 0o640
+_LARGEST = 1024 * 1024  # bytes
+_ASIDES = 9
+
+
+def open_own(path: str, flags: int, mode: int) -> int:
+    """As os.open(), but neither followed nor waited for; rights to it that somebody took away are given back.
+
+    Without them a script could keep the service from starting for good. Raises OSError.
+    """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, mode)
+    except PermissionError:
+        found = os.lstat(path)
+        if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
+            raise
+        os.chmod(path, mode)
+        return os.open(path, flags, mode)
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if it is something else."""
+    with open(path, "rb", buffering=0, opener=_open_cautiously) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path} is not a regular file")
+        data = file.read(_LARGEST + 1) or b""
+    if len(data) > _LARGEST:
+        raise ValueError(f"{path} is larger than 1 MiB")
+    return data.decode()
+
+
+def _open_cautiously(path: str, flags: int) -> int:
+    # For open(), which closes the descriptor again if it is that of a directory.
+    return open_own(path, flags, _MODE)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in such a file. Raises OSError and ValueError."""
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in such a file; empty if it is missing or faulty."""
+    with contextlib.suppress(OSError, ValueError):
+        values = read_json(path)
+        return values if isinstance(values, dict) else {}
+    return {}
+
+
+def write_atomic(path: Path, text: str, *, durable: bool = True, mode: int = _MODE) -> None:
+    """Replace the file: a reader sees the old text or the new, ``durable``: also after a power cut. Raises OSError."""
+    new, descriptor = _open_new(path, mode)
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+    if durable:
+        sync(path.parent)
+
+
+def _open_new(path: Path, mode: int) -> tuple[Path, int]:
+    """A new file beside the path; what somebody left in its place, a FIFO for instance, is not opened."""
+    new = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.suppress(FileExistsError):
+        return new, os.open(new, flags, mode)
+    try:
+        new.unlink()
+    except IsADirectoryError:
+        new = path.with_name(f".{path.name}.{os.urandom(4).hex()}.new")
+    return new, os.open(new, flags, mode)
+
+
+def sync(path: Path) -> None:
+    """Make a file or a directory durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(path: Path) -> Path:
+    """Keep what is there under another name, so that a new file can be begun. Raises OSError."""
+    for ending in ("", *range(_ASIDES)):
+        aside = path.with_name(f"{path.name}.faulty{ending}")
+        with contextlib.suppress(OSError):  # a directory stands there
+            os.replace(path, aside)
+            return aside
+    aside = path.with_name(f"{path.name}.faulty-{os.urandom(4).hex()}")
+    os.replace(path, aside)
+    return aside
