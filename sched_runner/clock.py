@@ -26,11 +26,22 @@ def boot_id() -> str:
 
 def follow_zone(name: str | None) -> None:
     """Tell times of day in this time zone, or in the host's, as main.py does whose variable TZ it is."""
+    os.putenv("TZ", "UTC")  # or the C library would not read the host's zone again
+    time.tzset()
     if name is None:
         os.unsetenv("TZ")
     else:
         os.putenv("TZ", name)
     time.tzset()
+
+
+def zone_of_host() -> tuple[int, ...]:
+    """Tells the host's time zone from another: which file it stands in."""
+    try:
+        found = os.stat("/etc/localtime")
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 class SteadyClock:
