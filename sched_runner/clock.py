@@ -1,5 +1,6 @@
 """Time: the wall clock, which anybody may set, and the boot clock, which nobody can set and which counts suspend."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,26 @@ def boottime() -> float:
 def boot_id() -> str:
     """Tells this boot from another (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def follow_zone(name: str | None) -> None:
+    """Tell times of day in this time zone, or in the host's, as main.py does whose variable TZ it is."""
+    os.putenv("TZ", "UTC")  # or the C library would not read the host's zone again
+    time.tzset()
+    if name is None:
+        os.unsetenv("TZ")
+    else:
+        os.putenv("TZ", name)
+    time.tzset()
+
+
+def zone_of_host() -> tuple[int, ...]:
+    """Tells the host's time zone from another: which file it stands in."""
+    try:
+        found = os.stat("/etc/localtime")
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 class SteadyClock:

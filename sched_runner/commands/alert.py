@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
     from sched_runner.tell import teller
     from sched_runner.tell.memory import Memory
 
-    installation = find(arguments)
+    installation = find(arguments, reads_as_owner=True)
     reading, faults = installation.source.read_all()
     ways = _ways(installation, reading)
     if arguments.test:

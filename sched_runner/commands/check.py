@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from sched_runner import words
+from sched_runner import clock, words
 from sched_runner.commands import report, run
 from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
 from sched_runner.commands.owner import OperatorError
@@ -41,6 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
     env_file = installation.place.env_file
     if is_seen_by_another and env_file and env_file.exists() and not os.access(env_file, os.R_OK):
         raise OperatorError(who_may(env_file), ExitStatus.UNKNOWN)
+    clock.follow_zone(installation.source.read_all()[0].environ.get("TZ"))
     found = report.of(installation.source, installation.look, has_its_eyes=not is_seen_by_another)
     exit_status = _tell(found, origins, str(env_file or "the environment"))
     if is_seen_by_another:

@@ -108,6 +108,8 @@ class LogFile:
                 if os.path.samestat(os.lstat(path), os.fstat(self._descriptor or 0)):
                     return _open(newer) if newer else None
             newer = path
+        if newer:
+            print("main-scheduler: lines are missing here, for the log was rotated faster than shown", file=sys.stderr)
         return _open(self._path)
 
 

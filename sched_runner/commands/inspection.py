@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import units
+from sched_runner.commands.installation import as_configured, owner_of, unit_named
+from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import Line, Unit
 from sched_runner.record import columns
@@ -45,13 +48,22 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
     if unit.get("LoadState") in ("not-found", "masked"):
         state = "masked" if unit["LoadState"] == "masked" else "not there: sudo ./deploy/install.sh puts it there"
         return _not_started(f"{name} is {state}"), {}
-    found = units.service_lines(units.said("systemctl", "cat", "--no-pager", name))
-    lines = [line._replace(value=units.with_names(line.value, name)) for line in found]
+    text = units.said("systemctl", "cat", "--no-pager", name)
+    lines, conditions = (
+        [line._replace(value=units.with_names(line.value, name)) for line in units.lines_of(text, section)]
+        for section in ("Service", "Unit")
+    )
+    if "".join(units.values(lines, "DynamicUser")[-1:]) in ("yes", "y", "true", "t", "on", "1"):
+        why = "DynamicUser=yes hides the state from status, once and alert: give the service a user (own-user.conf)"
+        return Report(faults=[why]), {}
     good, faults = _sources(lines)
-    report = _seen_from_inside(place, lines, good)
+    place = as_configured(place, unit)
+    report = _seen_from_inside(place, lines, conditions, good)
     unreadable = tuple(fault.partition(": ")[0] for fault in faults)
     for found_there in (report.faults, report.in_the_way):
         found_there[:] = faults + [fault for fault in found_there if not (faults and fault.startswith(unreadable))]
+    report.warnings += [*_misread(place, lines), *_unseen(place, unit)]
+    report.faults += _not_for_the_alert(place, unit, lines)
     if unit.get("NeedDaemonReload") == "yes":
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
     asked = [name for name in ("SCHED_ALERT_MAIL", "SCHED_ALERT_COMMAND") if name in report.given]
@@ -98,22 +110,59 @@ def _fault_of_file(path: Path) -> str:
         return error.strerror or str(error)
 
 
-def _seen_from_inside(place: Place, lines: Sequence[Line], good: Sequence[str]) -> Report:
+def _further_files(place: Place, lines: Sequence[Line]) -> list[Path]:
+    """The environment files that drop-ins add."""
+    found = units.environment_files(units.values(lines, "EnvironmentFile"))
+    return [path for path, _ in found if path != place.env_file and not _fault_of_file(path)]
+
+
+def _misread(place: Place, lines: Sequence[Line]) -> list[str]:
+    """What systemd gives to the service, and no command of ours can read."""
+    found = [fault for path in _further_files(place, lines) for fault in environment_file.read(path).faults]
+    return [f"{fault}: the service has it from systemd, but once, status and alert do not" for fault in found]
+
+
+def _unseen(place: Place, unit: Unit) -> Iterator[str]:
+    """A user whose state the alert's unit cannot see."""
+    user = unit_named(f"{place.alert}.service").get("User", "")
+    if user and user != unit.get("User"):
+        yield f"{place.alert}.service has User={user}, who cannot look at the state of User={unit.get('User')}"
+
+
+def _not_for_the_alert(place: Place, unit: Unit, lines: Sequence[Line]) -> Iterator[str]:
+    """Settings in files that systemd reads as root, and the alert's unit as the service's user."""
+    with suppress(OperatorError):
+        owner = owner_of(place, unit)
+        for path in _further_files(place, lines):
+            values = environment_file.read(path).values
+            with acting_as(owner):
+                lost = sorted(values.keys() - environment_file.read(path).values.keys())
+            for name in (name for name in lost if name.startswith("SCHED_ALERT_")):
+                yield f"{name}: the service's user cannot read {path}, so that the alert's unit does without it"
+
+
+def _seen_from_inside(place: Place, lines: Sequence[Line], conditions: Sequence[Line], good: Sequence[str]) -> Report:
     name = f"main-scheduler-check-{os.urandom(4).hex()}.service"
-    file = _UNITS / name
+    # After the drop-ins for all services (service.d/), which are among the lines already, and in their right place.
+    file, last = _UNITS / name, _UNITS / f"{name}.d/~.conf"
     with (
         tempfile.TemporaryDirectory(prefix="main-scheduler-check-", dir="/run") as directory,
         _undone(lines),
     ):
         kept = [f"{line.name}={line.value}" for line in lines if not _LEFT_OUT.fullmatch(line.name)]
-        text = "\n".join(["[Service]", *kept, *good, f"ExecStart={_command(place, lines)}", _OWN.format(directory)])
+        held = [f"{line.name}={line.value}" for line in conditions if line.name.startswith(("Condition", "Assert"))]
+        command = f"ExecStart=\nExecStart={_command(place, lines)}"
+        text = "\n".join(["[Unit]", *held, "[Service]", *kept, *good, command, _OWN.format(directory)])
         try:
-            file.touch(mode=0o600)
-            file.write_text(f"[Unit]\nDescription=Check of {place.name}\n{text}")
+            last.parent.mkdir(mode=0o700)
+            for path, content in ((file, f"[Unit]\nDescription=Check of {place.name}\n"), (last, text)):
+                path.touch(mode=0o600)
+                path.write_text(content)
             units.said("systemctl", "start", name)
             return _read(Path(directory, "report")) or _not_started(_why_not_started(name, Path(directory)))
         finally:
             file.unlink(missing_ok=True)
+            shutil.rmtree(last.parent, ignore_errors=True)
             units.said("systemctl", "reset-failed", name)
 
 
@@ -138,7 +187,7 @@ def _why_not_started(name: str, directory: Path) -> str:
         return words.printable((directory / "errors").read_text(errors="replace").splitlines()[-1])
     units.said("journalctl", "--sync")
     told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
-    why = re.search(r"Failed (?!with|at|to start)(.*)", told)
+    why = re.search(r"Failed (?!with|at|to start)(.*)|(was )?skipped(,| because of).*|Assertion failed.*", told)
     return words.printable(f"systemd could not start it: {why[0] if why else 'journalctl says more'}")
 
 

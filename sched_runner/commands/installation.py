@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from sched_runner import words
@@ -30,7 +30,8 @@ _HOW_A_USER_INSTALLS = "./deploy/install.sh --user installs one"
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
 PROPERTIES = (
     *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
-    *("User", "UMask", "Environment", "EnvironmentFiles", "WorkingDirectory", "NeedDaemonReload"),
+    *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
+    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
 )
 
 
@@ -116,15 +117,19 @@ def who_may(path: Path) -> str:
     return f"only root and members of the group {group} may look at {path}: try with sudo"
 
 
-def find(arguments: argparse.Namespace) -> Installation:
-    """What the arguments name. Root becomes its owner, and acts as that from here on. Raises OperatorError."""
+def find(arguments: argparse.Namespace, *, reads_as_owner: bool = False) -> Installation:
+    """What the arguments name. Root becomes its owner, and acts as that from here on. Raises OperatorError.
+
+    ``reads_as_owner``: root reads nothing for the owner that only root can read, as systemd does for the service.
+    """
     place = place_of(arguments)
     if place is None:
         return _find_here(asked=arguments.here)
     unit = known(place)
-    given = environ_of(place, unit)
+    place = as_configured(place, unit)
+    given = {} if reads_as_owner else environ_of(place, unit)
     become(owner_of(place, unit))
-    return installed(place, unit, given)
+    return installed(place, unit, given or environ_of(place, unit))
 
 
 def place_of(arguments: argparse.Namespace) -> Place | None:
@@ -204,26 +209,42 @@ def environ_of(place: Place, unit: Unit) -> dict[str, str]:
         "HOME": str(place.state_dir),
     }
     if place.is_users:
-        found |= {"HOME": str(Path.home())} | _environ_of_manager()
+        found["HOME"] = str(Path.home())
+    found |= _environ_of_manager(is_users=place.is_users)
     with suppress(ValueError):
         found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
     lines = (line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines())
     for path, _ in units.environment_files(list(lines)):
         found |= environment_file.read(path).values
-    return found
+    unset = unit.get("UnsetEnvironment", "").split()
+    return {name: value for name, value in found.items() if not {name, f"{name}={value}"} & {*unset}}
 
 
-def _environ_of_manager() -> dict[str, str]:
-    """What this user's service manager gives to every service."""
-    lines = units.said("systemctl", "--user", "show-environment").splitlines()
+@cache
+def _environ_of_manager(*, is_users: bool) -> dict[str, str]:
+    """What the service manager gives to every service."""
+    lines = units.said("systemctl", "--user" if is_users else "--system", "show-environment").splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and "=$'" not in line)
 
 
 def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installation:
     """The installed service with the environment that systemd gives it."""
-    if (workdir := unit.get("WorkingDirectory", "")).startswith("/") and workdir != "/":
-        place = replace(place, workdir=Path(workdir))
     return Installation(place, Source(given, place.env_file, place), is_service=True, unit=unit)
+
+
+def as_configured(place: Place, unit: Unit) -> Place:
+    """The place as drop-ins have changed it: directories, and what the unit's command names."""
+    named = dict(re.findall(r" --(env-file|main)[ =](/\S+)", unit.get("ExecStart", "")))
+    workdir = unit.get("WorkingDirectory", "")
+    state, logs = (re.match(r"[^\s:]+", unit.get(name, "")) for name in ("StateDirectory", "LogsDirectory"))
+    return replace(
+        place,
+        main=Path(named.get("main", place.main)),
+        env_file=Path(named["env-file"]) if "env-file" in named else place.env_file,
+        workdir=Path(workdir) if workdir.startswith("/") and workdir != "/" else place.workdir,
+        state_dir=place.state_dir.parent / state[0] if state else place.state_dir,
+        log_dir=place.log_dir.parent / logs[0] if logs else place.log_dir,
+    )
 
 
 def owner_of(place: Place, unit: Unit) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from sched_runner import clock, words
 from sched_runner.commands import units
 from sched_runner.commands.installation import (
     PROPERTIES,
+    as_configured,
     environ,
     environ_of,
     folders,
@@ -81,6 +82,7 @@ def _is_there(place: Place, unit: Unit) -> bool:
 def _entry(place: Place, unit: Unit) -> Entry:
     is_enabled = units.is_enabled(unit)
     try:
+        place = as_configured(place, unit)
         given = environ_of(place, unit)
         with acting_as(owner_of(place, unit)):
             found = installed(place, unit, given)

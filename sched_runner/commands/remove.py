@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import instance, restart
-from sched_runner.commands.installation import environ_of, installed, known, owner_of, unit_named
+from sched_runner.commands.installation import as_configured, environ_of, installed, known, owner_of, unit_named
 from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
 from sched_runner.settings.places import Place
@@ -32,7 +32,8 @@ def main(arguments: argparse.Namespace) -> int:
     if unit.get("LoadState") == "masked":
         raise OperatorError(f"{place.name} is masked, so it cannot be disabled: first systemctl unmask {place.name}")
     owner = owner_of(place, unit)
-    settings = installed(place, unit, environ_of(place, unit)).settings()
+    configured = as_configured(place, unit)
+    settings = installed(configured, unit, environ_of(configured, unit)).settings()
     was_there = os.path.lexists(settings_of(place)) or is_taken(unit)
     pid = int(unit.get("MainPID") or 0)
     with instance.held_back(), contextlib.ExitStack() as held:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sched_runner import words
 from sched_runner.commands.owner import OperatorError
@@ -25,9 +27,10 @@ from sched_runner.settings import table
 from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings, parse_url
 from sched_runner.tell.deliveries import SENDMAIL
+from sched_runner.tell.post import PostError, proxy_for
 
 _DUE_TIMES = 5
-_FOR_A_SHELL = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"}
+_FOR_A_SHELL = re.compile(r"(\||\|\||&|&&|<)$|.*(;)$|([0-9&]?>>?)|(<)/|(\$\()|(`)")
 # The service's sandbox hides these, and the alert's does not.
 _HIDDEN = ("/home/", "/root/", "/run/user/")
 
@@ -115,13 +118,25 @@ def faults(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
         yield f"a run cannot start: the working directory {settings.workdir} is not there, or not for {_user()}"
     yield from _unwritable("SCHED_LOG_DIR", settings.log_dir, ("scheduler.log", "scheduler.err"))
     yield from _unwritable("SCHED_STATE_DIR", settings.state_dir, ("lock",))
+    yield from _of_the_telling(settings, environ)
+    yield from _of_the_credential(environ)
+
+
+def _of_the_telling(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """What keeps metrics, pings and alerts away."""
     if settings.metrics_file is not None:
         yield from _unwritable("SCHED_METRICS_FILE", settings.metrics_file.parent, ())
+        if settings.metrics_file.is_dir():
+            yield f"SCHED_METRICS_FILE: {settings.metrics_file} is a directory: name a file in it"
+    if settings.ping_url:
+        try:
+            proxy_for(urlsplit(settings.ping_url), environ)
+        except (PostError, ValueError) as error:
+            yield f"SCHED_PING_URL: {error}"
     if settings.alert_mail and not os.access(SENDMAIL, os.X_OK):
         yield f"SCHED_ALERT_MAIL: this host has no {SENDMAIL}: install a mail server, or use SCHED_ALERT_COMMAND"
     if settings.alert_command:
         yield from _of_the_alert(settings.alert_command, environ)
-    yield from _of_the_credential(environ)
 
 
 def _of_the_command(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
@@ -169,7 +184,8 @@ def _of_the_alert(alert: tuple[str, ...], environ: Mapping[str, str]) -> Iterato
     if not program.startswith(_HIDDEN) and shutil.which(program, path=environ.get("PATH", os.defpath)) is None:
         yield f"SCHED_ALERT_COMMAND: {program} is not there, or cannot be executed"
     for word in alert[1:] if "-c" not in alert else ():
-        if (sign := ";" if word.endswith(";") else word) in _FOR_A_SHELL:
+        if match := _FOR_A_SHELL.match(word):
+            sign = next(filter(None, match.groups()))  # the rest may hold a token
             yield f"SCHED_ALERT_COMMAND: no shell reads it, so that {sign} is a mere word: use sh -c '…'"
             return
 

@@ -20,7 +20,7 @@ _WHY = {
     "signal": "a signal ended it",
     "core-dump": "it crashed",
     "watchdog": "the watchdog ended it",
-    "timeout": "it took too long to start or to stop",
+    "timeout": "it took longer than its unit allows",
     "oom-kill": "memory ran out",
 }
 
@@ -114,33 +114,36 @@ def why_down(unit: Unit, *, is_users: bool = False) -> str:
     if unit.get("LoadState") == "masked":
         return "it is masked: systemctl unmask undoes that"
     active, status = unit.get("ActiveState"), unit.get("ExecMainStatus", "")
+    if active == "inactive" and unit.get("ConditionResult") == "no" and unit.get("ConditionTimestamp"):
+        return f"systemd did not start it, for a condition of the unit does not hold: {more}"
     if active not in ("failed", "activating"):
         return ""
     if status == str(ExitStatus.CONFIG):
         return "its settings are faulty: main-scheduler check says what"
-    why = _WHY.get(unit.get("Result", ""), f"it ended with exit status {status}")
+    ended = f"it ended with exit status {status}" if status != "0" else "another command of the unit failed"
+    why = _WHY.get(unit.get("Result", ""), ended)
     if unit.get("SubState") == "auto-restart":
         return f"{why}, and systemd starts it again and again: {more}"
     return f"{why}: {more}" if active == "failed" else ""
 
 
 class Line(NamedTuple):
-    """An assignment in the section [Service], and the file that it stands in."""
+    """An assignment in a unit, and the file that it stands in."""
 
     file: str
     name: str
     value: str
 
 
-def service_lines(text: str) -> Iterator[Line]:
-    """The assignments of the section [Service] in what ``systemctl cat`` prints, in systemd's order."""
+def lines_of(text: str, wanted: str = "Service") -> Iterator[Line]:
+    """The assignments of a section in what ``systemctl cat`` prints, in systemd's order."""
     file = section = ""
     for line in re.sub(r"\\\n(\s*[#;].*\n)*", " ", text).splitlines():
         if match := re.match(r"# (/\S+)$", line):
             file, section = match[1], ""
         elif match := re.match(r"\[(.*)\]\s*$", line):
             section = match[1]
-        elif section == "Service" and "=" in line and not line.lstrip().startswith(("#", ";")):
+        elif section == wanted and "=" in line and not line.lstrip().startswith(("#", ";")):
             name, _, value = line.partition("=")
             yield Line(file, name.strip(), value.strip())
 

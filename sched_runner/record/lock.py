@@ -16,6 +16,7 @@ _NAME = "lock"
 _MODE = 0o600  # whoever can open it can hold it
 _MOST_OTHERS = 16  # who has more of them open than this wants our descriptors to run out
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
+_REMOVALS_LAST = 2.0  # seconds
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -87,10 +88,15 @@ class LockFile:
             self._others = self._open_others()
 
     def acquire(self, which: int) -> bool:
-        """Take a lock, or say at once that another process has it."""
+        """Take a lock, or say that another process has it.
+
+        If somebody removes the file again and again for 2 s, nobody can tell whether another process has it: so it has.
+        """
+        deadline = time.monotonic() + _REMOVALS_LAST
         with self._threads:
             while self._lock(which):
-                if any(_holder(other, which) is not None for other in self._others):
+                is_held = any(_holder(other, which) is not None for other in self._others)
+                if is_held or time.monotonic() > deadline:
                     self.release(which)
                     return False
                 # Somebody may have removed the file just now, and a rival have taken the lock of a new one.

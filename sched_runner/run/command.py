@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sched_runner.record.run_record import Run
@@ -11,6 +13,7 @@ from sched_runner.settings.table import Settings
 
 _FIRST_LINE = 256  # bytes; the kernel reads as many (binfmt_script)
 _ELF = b"\x7fELF"
+_MARK = b"\xef\xbb\xbf"  # of some editors; the kernel sees no #! behind it
 
 # What belongs to the scheduler alone (sd_notify(3), sd_listen_fds(3), systemd.exec(5)).
 _NOT_FOR_MAIN = (
@@ -38,18 +41,30 @@ def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """The command line of main.py. Raises OSError, naming script or interpreter, if it cannot be executed."""
     main = settings.main
     with open(main, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{main} is a pipe, which no script can be read from")
         begin = file.read(_FIRST_LINE) or b""
     path = environ.get("PATH", os.defpath)
     if settings.python:
         return [_interpreter(settings.python, path), str(main), *settings.args]
-    if os.access(main, os.X_OK):
+    if os.access(main, os.X_OK) and begin.startswith((b"#!", _ELF)):
         if begin.startswith(b"#!"):
             _check_first_line(main, begin, path)
-        if begin.startswith((b"#!", _ELF)):
-            return [str(main), *settings.args]
-    elif begin.startswith(b"#!") and (others := _named(begin)) and not _is_python(others):
-        raise OSError(f"{main} names {others[-1]} in its first line, but is not executable: chmod +x {main}")
+        return [str(main), *settings.args]
+    _check_for_python(main, begin)
     return [sys.executable, str(main), *settings.args]
+
+
+def _check_for_python(main: Path, begin: bytes) -> None:
+    """A script that names another language in its first line is none for Python."""
+    others = _named(begin.removeprefix(_MARK)) if begin.removeprefix(_MARK).startswith(b"#!") else []
+    if others and not _is_python(others):
+        if begin.startswith(_MARK):
+            raise OSError(f"{main} begins with a byte order mark: sed -i '1s/^\\xEF\\xBB\\xBF//' {main}")
+        why = f"is not executable: chmod +x {main}"
+        if os.statvfs(main).f_flag & os.ST_NOEXEC:
+            why = f"lies on a file system mounted noexec: set SCHED_PYTHON={others[-1]}"
+        raise OSError(f"{main} names {others[-1]} in its first line, but {why}")
 
 
 def _interpreter(name: str, path: str) -> str:
@@ -61,7 +76,21 @@ def _interpreter(name: str, path: str) -> str:
             why = "is a directory" if os.path.isdir(name) else "may not be executed"
         hint = "; SCHED_PYTHON takes no options" if " " in name else ""
         raise OSError(f"the interpreter {name} {why}{hint}")
+    _check_program(found, path)
     return found
+
+
+def _check_program(program: str, path: str) -> None:
+    """The kernel refuses text, and says "No such file" of a program whose own interpreter is not there."""
+    begin = b""
+    with suppress(OSError), open(program, "rb", buffering=0) as file:  # may be for execution alone
+        begin = file.read(_FIRST_LINE)
+    if begin.startswith(b"#!"):
+        named = _named(begin)
+        if not named or not shutil.which(named[0]):
+            raise OSError(f"the interpreter {program} cannot be executed itself: see its first line")
+    elif begin and not begin.startswith(_ELF) and b"\0" not in begin:
+        raise OSError(f"the interpreter {program} is no program, but a text")
 
 
 def _named(begin: bytes) -> list[str]:
@@ -80,9 +109,12 @@ def _check_first_line(main: Path, begin: bytes, path: str) -> None:
         raise OSError(f"{main} has the line ends of Windows, also in its first line: sed -i 's/\\r$//' {main}")
     if not named or not os.path.exists(named[0]):
         raise OSError(f"{main} names {named[0] if named else 'nothing'} in its first line, which is not there")
-    by_env = os.path.basename(named[0]) == "env" and len(named) > 1 and not named[1].startswith("-")
-    if by_env and "=" not in named[1] and shutil.which(named[1], path=path) is None:
-        raise OSError(f"{main} names {named[1]} in its first line, which is not in PATH={path}")
+    if shutil.which(named[0]) is None:
+        raise OSError(f"{main} names {named[0]} in its first line, which cannot be executed")
+    found = [word for word in named[1:] if word != "-S"][:1] if os.path.basename(named[0]) == "env" else []
+    for word in found:
+        if not word.startswith("-") and "=" not in word and shutil.which(word, path=path) is None:
+            raise OSError(f"{main} names {word} in its first line, which is not in PATH={path}")
 
 
 def reason(error: BaseException) -> str:

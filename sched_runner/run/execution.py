@@ -26,6 +26,9 @@ _LINGER = 1.0
 # Given up if a KILL has not ended main.py after this time.
 _KILL_LASTS = 5.0
 _LOOK_AGAIN = 0.01
+# One who signals main.py and the scheduler does so within this time. In seconds.
+_SIGNALS_APART = 0.3
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _LONGEST_WAIT = 86400.0
 
 
@@ -105,6 +108,7 @@ class Execution:
         if self._exec_error:
             return run.end(Outcome.NOT_STARTED, self._ended_at, reason=self._exec_error)
         exit_status, signal_number = decode(self._wait_status)
+        self._interrupted = self._interrupted or (signal_number in _STOPS and self._is_about_to_stop())
         return run.end(
             classify(
                 self._wait_status,
@@ -118,6 +122,12 @@ class Execution:
             cpu=self._usage.ru_utime + self._usage.ru_stime if self._usage else 0.0,
             peak_kib=self._usage.ru_maxrss if self._usage else 0,
         )
+
+    def _is_about_to_stop(self) -> bool:
+        """Whether who ended main.py has signalled the scheduler too, as KillMode=control-group does."""
+        poller = select.poll()
+        poller.register(self._stop, select.POLLIN)
+        return bool(poller.poll(_SIGNALS_APART * 1000))
 
     def abort(self) -> None:
         """End everything at once: something here has failed, and nobody watches main.py any more."""

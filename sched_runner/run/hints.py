@@ -31,6 +31,7 @@ _MAIL = re.compile(r"/var/(spool|log)/(exim4?|postfix)(/|$)")
 # Chromium's own words.
 _BROWSER = ("Failed to move to new namespace:", "No usable sandbox!")
 _COVERED = "/opt/main-scheduler"  # by write-beside-script.conf
+_HOME = re.compile(r"/(home|root|run/user)(/|$)")  # ProtectHome= hides these
 _NEVER_WRITABLE = re.compile(r"/(etc|usr|boot)?|/(proc|sys|dev)(/.*)?|.*\s.*")
 
 
@@ -79,13 +80,14 @@ def _refused(line: str, workdir: Path) -> Iterator[tuple[str, str]]:
     number, before, after = refusal.lastgroup or "", line[: refusal.start()], line[refusal.end() :]
     quoted = [*_QUOTED.finditer(after), *_QUOTED.finditer(before)]
     named = [next(filter(None, match.groups())) for match in quoted]
+    word = "".join(_LAST_WORD.findall(before))
+    named += [word] if word.startswith("/") else []  # what Perl says after it is the script's own path
     named += [match[1] for match in _ABSOLUTE.finditer(after)]
-    if number == "EROFS" and (word := _LAST_WORD.search(before)):
-        named.append(word[1])
+    named += [word] if word and number == "EROFS" else []
     named += [match[1] for match in reversed(list(_ABSOLUTE.finditer(before)))]
     is_precise = number == "EROFS" or _PRECISE.search(line)
     for name in named:
-        if is_precise or name.startswith("/"):
+        if (is_precise or name.startswith("/")) and "://" not in name:
             yield number, os.path.normpath(workdir / name)
 
 
@@ -96,7 +98,7 @@ def _hint_for(number: str, path: str, place: Place) -> str:
         return _drop_in("sendmail.conf")
     if number == "EPERM":
         return _drop_in("device.conf") if path.startswith("/dev/") and place.exists else ""
-    if number == "EACCES" and place.hidden:
+    if number == "EACCES" and place.hidden and _HOME.match(path):
         return _drop_in("venv-in-home.conf")
     if place.read_only:
         return _writable(place.directory) if number == "EROFS" else ""

@@ -12,11 +12,18 @@ _HEADER = "Traceback (most recent call last):"
 _GROUP_HEADER = re.compile(r" *\+ Exception Group Traceback \(most recent call last\):")
 _FIRST_OF_GROUP = re.compile(r"( *)\+-\+-+ 1 -+")
 # Before the traceback of an exception that did not end main.py.
-_HARMLESS = ("Exception ignored in", "--- Logging error ---", "Error in atexit")
+_HARMLESS = ("Exception ignored in", "--- Logging error ---", "Error in atexit", "future: <")
 _IN_THREAD = "Exception in thread"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
-# What Java, Node, Ruby and Rust print after the error.
-_AFTERWORDS = re.compile(r"\s+(at|from) |Node\.js v\d|note: run with `RUST_BACKTRACE|stack backtrace:")
+# The first line of what faulthandler, Go, PHP, Perl and .NET print, which name the error before they say where it was.
+_NAMED_FIRST = re.compile(
+    r"Fatal Python error: |Timeout \(\d|panic: |fatal error: |PHP Fatal error: |Can't locate \S+ in @INC "
+    r"|Unhandled exception\. "
+)
+# The frames that Java, Node, Ruby and Rust print after the error, and what else may stand between and after those.
+_FRAME = re.compile(r"\s+(at|from) |Node\.js v\d|note: .*RUST_BACKTRACE=")
+_AFTERWORDS = re.compile(rf"\s|\}}|stack backtrace:|{_FRAME.pattern}")
+_POINTER = " \t^~"  # psql and others point at a column
 _SHOWN_COLOUR = re.compile(r"\\x1b\[[0-9;]*[A-Za-z]")  # as words.escape shows it
 
 
@@ -32,9 +39,16 @@ def _error(lines: Sequence[str]) -> str:
         return _of_group(lines[groups[-1] + 1 :])
     if traceback >= 0:
         return _of_traceback(lines[traceback + 1 :])
-    texts = [line for line in lines if line.strip()]
-    words_of_its_own = [line for line in texts if not _AFTERWORDS.match(line)] or texts
-    return _after_progress(words_of_its_own[-1]).strip() if texts else ""
+    return _after_progress(_last_words([line for line in lines if line.strip(_POINTER)])).strip()
+
+
+def _last_words(lines: Sequence[str]) -> str:
+    """The last line; if frames stand at the end, the one before them."""
+    if named := [line for line in lines if _NAMED_FIRST.match(line)]:
+        return named[-1]
+    end = next((end for end in range(len(lines), 0, -1) if not _AFTERWORDS.match(lines[end - 1])), 0)
+    has_frames = end > 0 and any(map(_FRAME.match, lines[end:]))
+    return "".join(lines[:end][-1:] if has_frames else lines[-1:]).removesuffix(" {")
 
 
 def _last_traceback(lines: Sequence[str]) -> int:

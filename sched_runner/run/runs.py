@@ -2,6 +2,7 @@
 
 import logging
 import math
+import select
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -165,16 +166,20 @@ class Runs:
             "recovered": None,
         }
 
+    def _what_comes(self, run: Run, settings: Settings) -> str:
+        """When the next run is; of a scheduler that is being stopped nothing comes, however the run has ended."""
+        state = self._store.state
+        if run.outcome is Outcome.INTERRUPTED or (self._stop >= 0 and _is_readable(self._stop)):
+            return ""
+        if state.retry is not None:
+            again = words.clock_time(state.retry.when)
+            return f"; tried again at {again}, attempt {state.retry.attempt} of {settings.retries + 1}"
+        return "" if state.next_due is None else f"; next run at {words.clock_time(state.next_due)}"
+
     def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, settings: Settings, *, is_sandboxed: bool) -> None:
         _tell_leftovers("ended {} of run {}, whose last output may be missing: {}", run.number, leftovers.ended)
         _tell_leftovers("could not kill {} of run {}: {}", run.number, leftovers.given_up)
-        text = messages.summary(run)
-        state = self._store.state
-        if state.retry is not None:
-            again = words.clock_time(state.retry.when)
-            text += f"; tried again at {again}, attempt {state.retry.attempt} of {settings.retries + 1}"
-        elif state.next_due is not None and run.outcome is not Outcome.INTERRUPTED:
-            text += f"; next run at {words.clock_time(state.next_due)}"
+        text = messages.summary(run) + self._what_comes(run, settings)
         lines: list[str] = []
         if run.outcome in FAILURES:
             lines = errors.last(_STDERR_LINES)
@@ -184,6 +189,12 @@ class Runs:
                 text += f"; {found}"
         level = _LEVELS.get(run.outcome or Outcome.FAILED, logging.ERROR)
         log.log(level, "%s", text, extra={**messages.of_run(run), "tail": lines})
+
+
+def _is_readable(descriptor: int) -> bool:
+    poller = select.poll()  # select() takes no descriptor above 1023
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def _tell_leftovers(sentence: str, number: int, found: Sequence[str]) -> None:

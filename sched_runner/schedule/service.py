@@ -63,6 +63,7 @@ class Service:
         self._is_supervised = "NOTIFY_SOCKET" in environ
         self._stopping = False
         self._told = ""
+        self._zone = clock.zone_of_host()
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # Less than half of the watchdog's time between two pings.
         max_sleep = (watchdog(environ) or float("inf")) / 3
@@ -96,6 +97,7 @@ class Service:
     def _plan(self, lock: LockFile) -> None:
         """Take over the state of the scheduler before, and say when the first run is due."""
         self._store.refresh()
+        clock.follow_zone(self._environ.get("TZ"))
         settings, steady = self._settings, self._scheduler.clock
         now, boottime = steady.now(), steady.boottime()
         previous, supervised = self._store.state, self._is_supervised
@@ -143,11 +145,23 @@ class Service:
         if TRIGGER in arrived and not self._stopping:
             self._trigger()
         if not self._stopping:
+            self._follow_zone()
             self._follow()
         if self._scheduler.is_kept():
             self._notifier.watchdog_ping()
         if self._stopping and not self._scheduler.is_performing:
             self._scheduler.leave()
+
+    def _follow_zone(self) -> None:
+        """A calendar goes by the clock on the wall, and so by the host's time zone, whenever somebody sets that."""
+        zone, before = clock.zone_of_host(), self._zone
+        if zone == before:
+            return
+        self._zone = zone
+        clock.follow_zone(self._environ.get("TZ"))
+        if self._settings.calendar:
+            self._scheduler.follow(cadence.of(self._settings, self._scheduler.last_due), self._settings)
+            log.info("the time zone was set; next run at %s", words.clock_time(self._scheduler.next_due.timestamp()))
 
     def _follow(self) -> None:
         """Say so if a skipped run or the clock has moved the next due time, or if a run has begun or ended."""
@@ -189,8 +203,10 @@ class Service:
             log.warning("reload: %s", warning)
         if (settings.log_dir, settings.state_dir) != (old.log_dir, old.state_dir):
             log.warning("reload: the directories change only with a restart")
+        is_moved = self._environ.get("TZ") != reading.environ.get("TZ")
         self._settings, self._environ = settings, reading.environ
-        if _is_another_cadence(old, settings):
+        clock.follow_zone(self._environ.get("TZ"))
+        if is_moved or _is_another_cadence(old, settings):
             self._scheduler.follow(cadence.of(settings, self._scheduler.last_due), settings)
         plan = self._scheduler.plan()
         self._store.update(lambda state: state.follow(settings, plan))

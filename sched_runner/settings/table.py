@@ -21,7 +21,8 @@ INTERVALS: dict[str, dict[str, float]] = {
 }
 
 # An address without a name, quotes or a comment (RFC 5321, 4.1.2), or a user of this host.
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+(@[A-Za-z0-9.-]+)?")
+_ATOM, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*(@{_LABEL}(\.{_LABEL})*)?")
 
 # main.py gets these from the scheduler; a scheduler that main.py starts gets them too.
 _GIVEN_TO_MAIN = ("SCHED_RUN", "SCHED_ATTEMPT")
@@ -126,6 +127,7 @@ def parse_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")  # refuses what no name server can be asked for
     except ValueError:
         raise ValueError(fault) from None
     if not is_good or not text.isprintable() or " " in text:

@@ -29,7 +29,7 @@ def post(url: str, body: bytes | None, environ: Mapping[str, str], seconds: floa
     """
     deadline = time.monotonic() + seconds
     server = urlsplit(url)
-    proxy = _proxy(server, environ)
+    proxy = proxy_for(server, environ)
     target, headers = quote(f"{server.path or '/'}?{server.query}".removesuffix("?"), safe=_SAFE), _login(server)
     connection = _connect(proxy or server, deadline)
     try:
@@ -52,8 +52,8 @@ def post(url: str, body: bytes | None, environ: Mapping[str, str], seconds: floa
         connection.close()
 
 
-def _proxy(server: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:
-    """The proxy for this server, as curl and urllib understand ``https_proxy`` and ``no_proxy``."""
+def proxy_for(server: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:
+    """The proxy for this server, as curl and urllib understand ``https_proxy`` and ``no_proxy``. Raises PostError."""
 
     def value(name: str) -> str:
         return environ.get(name) or environ.get(name.upper(), "")

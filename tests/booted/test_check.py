@@ -167,3 +167,44 @@ def test_a_masked_service_and_one_whose_files_have_changed_are_told(machine, ser
     service.stop()
     service.systemctl("mask", "--runtime")
     assert faults(check()) == [f"{service.unit} is masked"]
+
+
+def test_a_drop_in_for_all_services_keeps_its_place_among_those_of_the_service(machine, service, check):
+    machine.write("/run/systemd/system/service.d/10.conf", "[Service]\nEnvironment=SCHED_INTERVAL=11h\n")
+    try:
+        service.drop_in("[Service]\nEnvironment=SCHED_INTERVAL=5h\n")
+        assert "SCHED_INTERVAL 5 h from" in " ".join(check().stdout.split())
+    finally:
+        machine.run("rm -r /run/systemd/system/service.d && systemctl daemon-reload")
+
+
+def test_a_condition_that_does_not_hold_is_named(machine, service, check):
+    service.systemctl("enable")
+    service.drop_in("[Unit]\nConditionPathExists=/none\n")
+    service.start()
+    assert service.property("ActiveState") == "inactive"
+    assert "ConditionPathExists=/none" in faults(check())[0]
+    told = machine.run(["main-scheduler", "status"], check=False)
+    assert (told.returncode, "a condition of the unit does not hold" in told.stdout) == (3, True)
+
+
+def test_what_only_the_service_gets_from_systemd_is_told(machine, service, check):
+    machine.write("/etc/secret.env", "SCHED_ALERT_COMMAND=cat\n", 0o600)
+    machine.write("/etc/other.env", "A=b\\ c\n", 0o644)
+    service.drop_in("[Service]\nEnvironmentFile=/etc/secret.env\nEnvironmentFile=/etc/other.env\n")
+    done = check()
+    assert [fault.partition(":")[0] for fault in faults(done)] == ["SCHED_ALERT_COMMAND"]
+    assert "warning: /etc/other.env:1: has a backslash" in done.stdout
+    # The way that root tries is that of the alert's unit.
+    told = machine.run("main-scheduler alert --test", check=False).stdout
+    assert "neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set" in told
+
+
+def test_users_who_cannot_see_the_state_are_named(machine, service, check):
+    machine.run("id other >/dev/null 2>&1 || useradd other")
+    service.group = "other"
+    service.settings(SCHED_ENV="prod")
+    service.drop_in("[Service]\nUser=other\nGroup=other\n")
+    assert "main-scheduler-alert.service has User=main-scheduler, who cannot look" in check().stdout
+    service.drop_in("[Service]\nDynamicUser=yes\n")
+    assert faults(check())[0].startswith("DynamicUser=yes hides the state")

@@ -59,3 +59,16 @@ def test_status_is_for_the_group_and_unknown_to_others(machine, service, reader)
     assert stranger.stdout == ""
     service.stop()
     assert machine.run(["main-scheduler", "status"], user=reader, check=False).returncode == 3
+
+
+def test_a_calendar_follows_the_time_zone_of_the_host(machine, service):
+    service.settings(SCHED_CALENDAR="08:00", SCHED_START="due")
+    service.start()
+    assert service.status()["next_due"] % 86400 == 8 * 3600
+    before = machine.run("readlink /etc/localtime").stdout.strip()
+    machine.run("ln -sfn /usr/share/zoneinfo/Asia/Kolkata /etc/localtime")
+    try:
+        service.systemctl("reload")  # the loop looks sooner than after its sleep
+        machine.wait_until(lambda: service.status()["next_due"] % 86400 == 2.5 * 3600, 30, "08:00 in Kolkata")
+    finally:
+        machine.run(["ln", "-sfn", before, "/etc/localtime"])

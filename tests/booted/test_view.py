@@ -155,6 +155,36 @@ def test_an_instance_that_does_not_exist_is_an_error_that_names_the_nearest(mach
     assert "did you mean reports?" in done.stderr
 
 
+def test_the_environment_of_the_manager_counts_but_for_what_is_unset(machine, service):
+    machine.run("mkdir -p /srv/state && chown main-scheduler: /srv/state")
+    machine.run("systemctl set-environment SCHED_STATE_DIR=/srv/state SCHED_ENV=prdo")
+    try:
+        service.drop_in("[Service]\nReadWritePaths=/srv/state\nUnsetEnvironment=SCHED_ENV\n")
+        service.start()
+        assert service.wait_for_runs(1) == ["succeeded"]
+        assert machine.exists("/srv/state/state.json")
+        assert call(machine, "status").returncode == 0
+    finally:
+        machine.run("systemctl unset-environment SCHED_STATE_DIR SCHED_ENV; rm -r /srv/state")
+
+
+def test_directories_and_command_of_a_drop_in_are_those_of_the_service(machine, service):
+    machine.write("/srv/other/main.py", "print('the other')\n")
+    machine.write("/etc/other.env", "SCHED_ENV=prod\n", 0o644)
+    run = "/usr/local/bin/main-scheduler run --env-file /etc/other.env --main /srv/other/main.py"
+    directories = "StateDirectory=\nStateDirectory=other\nLogsDirectory=\nLogsDirectory=other\n"
+    service.drop_in(f"[Service]\nEnvironmentFile=\n{directories}ExecStart=\nExecStart={run}\n")
+    service.start()
+    try:
+        assert service.wait_for_runs(1) == ["succeeded"]
+        assert "every 4 h" in call(machine, "list").stdout
+        service.stop()
+        assert "the other" in call(machine, "once").stdout
+        assert not machine.exists(service.state)
+    finally:
+        machine.run("systemctl stop main-scheduler; rm -rf /var/lib/other /var/log/other /srv/other")
+
+
 def test_status_says_why_systemd_does_not_have_it_up(machine, service):
     service.drop_in("[Service]\nReadWritePaths=/srv/none\n")
     service.systemctl("start", check=False)

@@ -82,6 +82,19 @@ def test_a_reload_changes_from_an_interval_to_a_calendar(site: Site, supervisor:
     assert len(site.runs()) == 1
 
 
+def test_a_reload_follows_another_time_zone_of_main_py(site: Site, supervisor: Supervisor) -> None:
+    path = site.path / "env"
+    path.write_text("TZ=America/Sao_Paulo\n")
+    site.shell(":")
+    given = {"SCHED_CALENDAR": "08:00", "SCHED_INTERVAL": "", "SCHED_START": "due", "TZ": "America/Sao_Paulo"}
+    scheduler = site.start("run", "--env-file", str(path), NOTIFY_SOCKET=supervisor.address, **given)
+    wait_until(lambda: site.state().get("next_due"), what="the plan")
+    assert site.state()["next_due"] % 86400 == 11 * 3600
+    path.write_text("TZ=Asia/Kolkata\n")
+    scheduler.signal(signal.SIGHUP)
+    wait_until(lambda: site.state()["next_due"] % 86400 == 2.5 * 3600, what="08:00 in Kolkata")
+
+
 def test_interval_and_calendar_together_are_a_fault(site: Site) -> None:
     site.main("")
     done = site.call("run", SCHED_INTERVAL="1h", SCHED_CALENDAR="daily")

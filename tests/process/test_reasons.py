@@ -33,6 +33,11 @@ from sched_runner.run.reasons import error_line
          "ExceptionGroup: all (1 sub-exception): ValueError: a"),
         ("try: raise ExceptionGroup('all', [ValueError('a')])\nexcept ExceptionGroup: raise TypeError('b')",
          "TypeError: b"),
+        ("import os, faulthandler; faulthandler.enable(); os.abort()", "Fatal Python error: Aborted"),
+        ("import faulthandler, time; faulthandler.dump_traceback_later(0.1, exit=True); time.sleep(60)",
+         "Timeout (0:00:00.100000)!"),
+        (("import asyncio\nasync def f(): 1 / 0\nasync def m(): asyncio.create_task(f()); await asyncio.sleep(0.01)\n"
+         "asyncio.run(m()); raise SystemExit('no')"), "no"),
         ("print('a'", "SyntaxError: '(' was never closed"),
     ],
 )  # fmt: skip

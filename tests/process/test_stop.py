@@ -152,6 +152,26 @@ def test_a_stop_when_idle_takes_no_time(site: Site) -> None:
     assert time.monotonic() - began < 1
 
 
+def test_a_stop_that_signals_main_py_before_the_scheduler_interrupts_the_run(site: Site) -> None:
+    """As KillMode=control-group and a bare ``systemctl kill`` do."""
+    site.main("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+    scheduler = site.start(**NEVER)
+    os.kill(int(wait_until(site.output)), signal.SIGTERM)
+    pause(0.05)
+    assert stop_with(scheduler, signal.SIGTERM) == 0
+    assert [run["outcome"] for run in site.runs()] == ["interrupted"]
+
+
+def test_a_stop_while_a_time_out_ends_a_run_promises_no_next_one(site: Site) -> None:
+    site.use("print_signals.py")
+    scheduler = site.start(**NEVER, SCHED_TIMEOUT="500ms", SCHED_STOP_GRACE="1s", SCHED_RETRIES="1")
+    wait_until(lambda: site.output() == b"ready\nTERM\n")
+    assert scheduler.stop() == 0
+    assert [run["outcome"] for run in site.runs()] == ["timed out"]
+    (summary,) = [line for line in site.log().splitlines() if b"run 1 timed out" in line]
+    assert (b"next run" in summary, b"tried again" in summary) == (False, False)
+
+
 def test_ctrl_c_in_a_terminal_stops_scheduler_and_run_with_exit_0(site: Site) -> None:
     site.use("print_signals.py")
     main_side, terminal = os.openpty()

@@ -79,3 +79,28 @@ def test_a_drop_in_or_a_file_is_named_if_it_is_known_to_have_given_the_value():
 def test_a_script_that_is_not_there_yet_is_named(monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: True)
     assert "/none/main.py is not there (yet): a run would end as not started" in lines(SCHED_MAIN="/none/main.py")
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        (
+            {"SCHED_ALERT_COMMAND": "cat >/tmp/token"},
+            "SCHED_ALERT_COMMAND: no shell reads it, so that > is a mere word",
+        ),
+        ({"SCHED_ALERT_COMMAND": "cat 2>/dev/null"}, "so that 2> is a mere word"),
+        ({"SCHED_ALERT_COMMAND": "cat <<EOF"}, None),
+        ({"SCHED_ALERT_COMMAND": "cat </tmp/x"}, "so that < is a mere word"),
+        ({"SCHED_ALERT_COMMAND": "cat $(hostname)"}, "so that $( is a mere word"),
+        ({"SCHED_ALERT_COMMAND": "cat `hostname`"}, "so that ` is a mere word"),
+        ({"SCHED_ALERT_COMMAND": "cat '<b>alert</b>' a->b c&d pa$word https://h/?a=1&b=2"}, None),
+        ({"SCHED_ALERT_COMMAND": "sh -c 'cat >/tmp/x'"}, None),
+        ({"SCHED_METRICS_FILE": "/tmp"}, "SCHED_METRICS_FILE: /tmp is a directory: name a file in it"),
+        ({"SCHED_PING_URL": "https://h/secret", "https_proxy": "socks5://p:1"}, "SCHED_PING_URL: a proxy must have"),
+        ({"SCHED_PING_URL": "https://h/secret", "https_proxy": "http://p:1"}, None),
+    ],
+)
+def test_what_keeps_somebody_from_being_told_is_a_fault(tmp_path, setting, fault):
+    settings = table.load(setting | {"SCHED_STATE_DIR": str(tmp_path), "SCHED_LOG_DIR": str(tmp_path)}, PLACE)
+    told = list(report.faults(settings, {"PATH": "/usr/bin:/bin", **setting}))
+    assert [fault in text and "token" not in text and "secret" not in text for text in told] == [True] * bool(fault)

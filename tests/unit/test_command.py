@@ -39,9 +39,10 @@ class Site:
 
 
 @pytest.mark.parametrize(
-    "begin", [b"#!/bin/sh\n", b"#! /bin/sh -e\n", b"#!/bin/sh", b"#!/usr/bin/env -S python3 -u\n", b"\x7fELF\x02\x01"]
+    "begin", [b"#!/bin/sh\n", b"#! /bin/sh -e\n", b"#!/bin/sh", b"#!/usr/bin/env -S python9 -u\n", b"\x7fELF\x02\x01"]
 )
 def test_an_executable_that_names_its_interpreter_or_is_a_program_is_executed_as_it_is(site, begin):
+    site.program("python9")
     site.script(begin, executable=True)
     assert site.command(SCHED_ARGS="-v 'a b'") == [str(site.main), "-v", "a b"]
 
@@ -53,7 +54,8 @@ def test_an_executable_that_names_its_interpreter_or_is_a_program_is_executed_as
         (b"print(1)\n", True),
         (b"", True),
         (b"", False),
-        (b"\xef\xbb\xbf#!/bin/sh\n", True),
+        (b"\xef\xbb\xbf#!/usr/bin/env python3\n", True),
+        (b"\xef\xbb\xbfprint(1)\n", True),
         (b"#!/usr/bin/python3\n", False),
         (b"#!/usr/bin/env python3.12\n", False),
         (b"#!/opt/venv/bin/python -u\n", False),
@@ -90,6 +92,10 @@ def test_an_interpreter_that_env_finds_is_looked_up_in_the_path_of_main_py(site)
         (b"#!/bin/\0sh\n", "in its first line, which is not there"),
         (b"#!/bin/sh\r\n", "has the line ends of Windows, also in its first line: sed -i 's/\\r$//'"),
         (b"#!/usr/bin/env python3\r\n", "has the line ends of Windows"),
+        (b"#!/usr/bin/env -S python9 -u\n", "names python9 in its first line, which is not in PATH="),
+        (b"#!/tmp\n", "names /tmp in its first line, which cannot be executed"),
+        (b"#!/etc/passwd -x\n", "names /etc/passwd in its first line, which cannot be executed"),
+        (b"\xef\xbb\xbf#!/bin/sh\n", "begins with a byte order mark: sed -i '1s/^\\xEF\\xBB\\xBF//'"),
     ],
 )
 def test_a_first_line_that_the_kernel_would_refuse_is_named(site, begin, why):
@@ -102,6 +108,13 @@ def test_a_first_line_that_the_kernel_would_refuse_is_named(site, begin, why):
 def test_a_script_of_another_language_that_is_not_executable_is_not_given_to_python(site, begin, named):
     site.script(begin, executable=False)
     assert site.fault() == f"{site.main} names {named} in its first line, but is not executable: chmod +x {site.main}"
+
+
+def test_a_script_on_a_file_system_mounted_noexec_is_not_said_to_need_chmod(site, monkeypatch):
+    site.script(b"#!/bin/bash\n", executable=False)
+    found = os.statvfs_result((*os.statvfs("/")[:8], os.ST_NOEXEC, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: found)
+    assert "but lies on a file system mounted noexec: set SCHED_PYTHON=/bin/bash" in site.fault()
 
 
 def test_a_script_that_is_not_there_is_named(site):
@@ -117,7 +130,7 @@ def test_a_directory_in_the_place_of_the_script_is_named_and_costs_no_descriptor
 
 def test_a_fifo_in_the_place_of_the_script_is_not_waited_for(site):
     os.mkfifo(site.main)
-    assert site.command() == [sys.executable, str(site.main)]
+    assert site.fault() == f"{site.main} is a pipe, which no script can be read from"
 
 
 def test_an_interpreter_that_is_not_to_be_found_is_named(site):
@@ -131,6 +144,23 @@ def test_an_interpreter_that_is_not_to_be_found_is_named(site):
         "./plain": f"the interpreter {site.directory}/plain may not be executed",
         "python9 -u": f"the interpreter python9 -u is not in PATH={site.bin}; SCHED_PYTHON takes no options",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"echo\n", "is no program, but a text"),
+        (b"#!/none\n", "cannot be executed itself: see its first line"),
+        (b"#!\n", "cannot be executed itself: see its first line"),
+    ],
+)
+def test_an_interpreter_that_the_kernel_would_refuse_is_named(site, content, why):
+    site.script(b"", executable=False)
+    program = site.program("python9")
+    (site.bin / "python9").write_bytes(content)
+    assert site.fault(SCHED_PYTHON="python9") == f"the interpreter {program} {why}"
+    (site.bin / "python9").write_bytes(b"#!/bin/sh\n")
+    assert site.command(SCHED_PYTHON="python9") == [program, str(site.main)]
 
 
 @pytest.mark.parametrize(

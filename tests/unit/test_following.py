@@ -99,3 +99,16 @@ def test_a_log_of_any_size_is_read_in_portions(path, monkeypatch):
     monkeypatch.setattr("sched_runner.words.escape", lambda lines: shown.append(len(lines)) or b"")
     log.show()
     assert 0 < sum(shown) <= 8 * 1024 * 1024
+
+
+def test_lines_that_the_log_no_longer_has_are_missed_aloud(path, capsys):
+    append(path, "before")
+    log = LogFile(path)
+    for n in range(8):
+        append(path, f"line {n}")
+        rotate(path)
+    append(path, "line 8")
+    log.show()
+    shown = capsys.readouterr()
+    assert shown.out == "line 0\nline 8\n"
+    assert shown.err.count("lines are missing here") == 1

@@ -67,6 +67,7 @@ def test_where_the_sandbox_is_the_cause_the_drop_in_is_named(text, drop_in):
         "OSError: [Errno 30] Read-only file system: '/srv/out/x.csv'",
         "cp: cannot create regular file '/srv/out/x.csv': Read-only file system",
         "mkdir: cannot create directory ‘/srv/out/2026’: Read-only file system",
+        "cannot open /srv/out/x: Read-only file system at /opt/main-scheduler/main.py line 2.",
         '  db = sqlite3.connect("/srv/out/x.db")\nsqlite3.OperationalError: attempt to write a readonly database',
     ],
 )
@@ -81,6 +82,7 @@ def test_another_place_that_is_read_only_gets_a_drop_in_of_its_own(text):
         ("PermissionError: [Errno 13] Permission denied: '/srv/out/x.csv'", "/srv/out"),
         ("touch: cannot touch '/srv/out/x.csv': Permission denied", "/srv/out"),
         ("Error: EACCES: permission denied, open '/srv/out/x.csv'", "/srv/out"),
+        ("cannot open /srv/out/x: Permission denied at /opt/main-scheduler/main.py line 2.", "/srv/out"),
     ],
 )
 def test_what_a_chown_mends_is_said_to_belong_to_another(text, where):
@@ -109,6 +111,7 @@ def test_what_a_chown_mends_is_said_to_belong_to_another(text, where):
         "login: Permission denied: 'admin'",
         "OSError: [Errno 30] Read-only file system: '/proc/sys/vm/swappiness'",
         "OSError: [Errno 30] Read-only file system: '/etc'",
+        "OSError: [Errno 30] Read-only file system: 's3://bucket/x'",
     ],
 )
 def test_where_the_sandbox_is_not_the_cause_nothing_is_named(text, look):
@@ -138,3 +141,8 @@ def test_a_path_is_seen_as_it_is_mounted_here(tmp_path):
     )
     assert probe("/proc/self").exists
     assert not probe("\0").exists
+
+
+def test_what_a_drop_in_has_hidden_outside_of_homes_gets_no_hint_for_a_home():
+    hidden = Place(False, "/opt", hidden=True)
+    assert told("PermissionError: [Errno 13] Permission denied: '/opt/main-scheduler/x'", lambda path: hidden) == ""

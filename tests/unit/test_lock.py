@@ -172,3 +172,16 @@ def test_a_pipe_in_the_place_of_the_lock_is_not_opened(tmp_path, descriptors):
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(OSError, match="not a regular file"):
         LockOfRun(descriptors)
+
+
+def test_a_lock_that_is_removed_again_and_again_is_given_up(tmp_path, monkeypatch):
+    class Removed(LockFile):
+        def restore(self):
+            super().restore()
+            (tmp_path / "lock").unlink()
+
+    monkeypatch.setattr("sched_runner.record.lock._REMOVALS_LAST", 0.05)
+    lock = Removed(tmp_path)
+    (tmp_path / "lock").unlink()
+    assert not lock.acquire(LockFile.SCHEDULER)
+    assert not lock._held

@@ -30,14 +30,14 @@ PROXY = "http://proxy.example.org:3128"
     ],
 )
 def test_the_proxy_is_that_of_the_settings_but_for_those_that_need_none(url, environ, wanted):
-    found = post._proxy(urlsplit(url), environ)
+    found = post.proxy_for(urlsplit(url), environ)
     assert (found and found.geturl()) == wanted
 
 
 @pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "https://proxy", "http://"])
 def test_a_proxy_of_another_kind_is_refused_in_words_without_its_address(proxy):
     with pytest.raises(PostError, match=r"^a proxy must have an address like http://proxy.example.org:3128$"):
-        post._proxy(urlsplit("http://hc-ping.com"), {"http_proxy": proxy})
+        post.proxy_for(urlsplit("http://hc-ping.com"), {"http_proxy": proxy})
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])

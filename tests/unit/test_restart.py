@@ -65,7 +65,7 @@ def test_a_service_that_somebody_has_stopped_again_is_left_so():
     [
         ([STOPPED], "it is inactive"),
         ([FAILED | {"ExecMainStatus": "78"}], "its settings are faulty"),
-        ([AGAIN_AND_AGAIN | {"Id": "x", "Result": "timeout"}], "took too long to start"),
+        ([AGAIN_AND_AGAIN | {"Id": "x", "Result": "timeout"}], "longer than its unit allows"),
         ([UP, AGAIN_AND_AGAIN | {"Id": "x", "ExecMainStatus": "1"}], "exit status 1"),
         ([UP, UP | {"MainPID": "8"}], "it was started again"),
         ([{}], "unknown to systemd"),

@@ -30,13 +30,14 @@ LoadCredential=x:/etc/%%x
 WantedBy=multi-user.target
 """
 NAME = "main-scheduler@my-reports.service"
-LINES = [line._replace(value=units.with_names(line.value, NAME)) for line in units.service_lines(TEXT)]
+LINES = [line._replace(value=units.with_names(line.value, NAME)) for line in units.lines_of(TEXT)]
 
 
 def test_a_unit_is_read_as_systemd_reads_it():
     assert units.values(LINES, "Environment") == ["SCHED_ENV=prod"]
     assert units.values(LINES, "EnvironmentFile") == ["-/etc/default/main-scheduler@my-reports"]
     assert units.values(LINES, "LoadCredential") == ["x:/etc/%%x"]
+    assert [line.value for line in units.lines_of(TEXT, "Unit")] == ["no = line of the service"]
     assert units.values(LINES, "WantedBy") == units.values(LINES, "Description") == units.values(LINES, "B") == []
     assert {line.file.rpartition("/")[2] for line in LINES} == {"main-scheduler@.service", "a.conf"}
 
@@ -84,6 +85,15 @@ def test_where_systemd_does_not_answer_nothing_is_known(monkeypatch, said):
     [
         ({"ActiveState": "inactive", "Result": "success"}, ""),
         ({"ActiveState": "activating", "SubState": "start", "Result": "success"}, ""),
+        ({"ActiveState": "inactive", "ConditionResult": "no", "ConditionTimestamp": ""}, ""),
+        (
+            {"ActiveState": "inactive", "ConditionResult": "no", "ConditionTimestamp": "Thu"},
+            "systemd did not start it, for a condition of the unit does not hold: journal",
+        ),
+        (
+            {"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "0"},
+            "another command of the unit failed: j",
+        ),
         ({"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "78"}, "its settings are faulty"),
         (
             {"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "1"},

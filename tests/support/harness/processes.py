@@ -92,9 +92,11 @@ class Command:
         self.process.wait()
 
     def await_handlers(self) -> None:
-        """Wait until a SIGTERM is one for the scheduler's own handler."""
+        """Wait until a SIGTERM is one for the scheduler's own handler, or until it has ended."""
         bit = 1 << (signal.SIGTERM - 1)
-        wait_until(lambda: int(self.proc("SigCgt"), 16) & bit, what="a handler of SIGTERM")
+        wait_until(
+            lambda: self.process.poll() is not None or int(self.proc("SigCgt"), 16) & bit, what="a handler of SIGTERM"
+        )
 
     def proc(self, name: str) -> str:
         """A field of /proc/PID/status."""
