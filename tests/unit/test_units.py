@@ -182,7 +182,7 @@ def test_a_home_of_another_user_is_named(monkeypatch):
         raise PermissionError(13, "Permission denied", "/root/.config")
 
     monkeypatch.setattr(places, "of_user", refuse)
-    monkeypatch.setattr(units, "said", lambda *_: "")
+    monkeypatch.setattr(units, "said", lambda *_, **__: "")
     with pytest.raises(OperatorError, match=r"/root/\.config cannot be looked into"):
         installation.folders(is_users=True)
     assert installation.hint_of_user() == ""
