@@ -37,7 +37,8 @@ for argument in "$@"; do
 done
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-export PREFIX="${PREFIX:-/usr/local}"
+PREFIX=${PREFIX:-/usr/local}
+export PREFIX="${PREFIX%/}"
 [ -z "${DESTDIR:-}" ] || exec "$source/deploy/stage.sh"
 PYTHON=/usr/bin/python3
 PACKAGE=$PREFIX/lib/main-scheduler
@@ -72,7 +73,7 @@ refuse_a_second_installation() {
         refuse "main-scheduler is installed as a package: upgrade that, or take it away first: apt remove main-scheduler"
     for other in /usr/local /usr; do
         [ $other = "$PREFIX" ] || [ ! -e $other/lib/systemd/system/main-scheduler.service ] ||
-            refuse "main-scheduler is installed below $other: take that away first: PREFIX=$other ./deploy/uninstall.sh"
+            refuse "main-scheduler is installed below $other: take that away first: ./deploy/uninstall.sh"
     done
 }
 

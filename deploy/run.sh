@@ -98,7 +98,7 @@ SCHED_MAIN=${1:-${SCHED_MAIN:-$tree/deploy/main.py}}
 export SCHED_MAIN
 
 environment=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-if [ -z "${SCHED_PYTHON-}" ] && [ -x "$environment/bin/python" ] && ! runs_by_itself "$SCHED_MAIN"; then
+if [ -z "${SCHED_PYTHON-}" ] && [ -n "$environment" ] && [ -x "$environment/bin/python" ] && ! runs_by_itself "$SCHED_MAIN"; then
     export SCHED_PYTHON="$environment/bin/python"
 fi
 # The sample's own. MAILDIR names the mailbox of the person who types this.

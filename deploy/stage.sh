@@ -7,6 +7,7 @@ export LC_ALL=C
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 PREFIX=${PREFIX:-/usr/local}
+PREFIX=${PREFIX%/}
 : "${DESTDIR:?is the directory that the files go to}"
 
 # All sources have /usr/local for a prefix. What is Python finds its way by itself.
@@ -31,6 +32,7 @@ put() { # MODE SOURCE TARGET
         /*) target=$DESTDIR$3 ;;
         *) target=$DESTDIR$PREFIX/$3 ;;
     esac
+    [ -r "$source/$2" ] || { echo "stage.sh: cannot read $source/$2" >&2; exit 1; }
     mkdir -p "${target%/*}"
     with_prefix "$2" <"$source/$2" | content "$2" "$3" >"$target"
     chmod "$1" "$target"

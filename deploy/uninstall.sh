@@ -13,7 +13,6 @@ user and /opt/main-scheduler stay, and a logrotate snippet that you have edited.
 
   --purge       remove those too, the sample main.py only where it is unchanged
   --help        this text
-  PREFIX=/usr   in the environment: what install.sh has put there
 TEXT
 }
 
@@ -33,7 +32,8 @@ done
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
-PREFIX=${PREFIX:-/usr/local}
+PREFIX=/usr/local
+[ -e $PREFIX/lib/main-scheduler ] || [ ! -e /usr/lib/main-scheduler/files ] || PREFIX=/usr
 PACKAGE=$PREFIX/lib/main-scheduler
 UNITS=$PREFIX/lib/systemd/system
 [ ! -e /var/lib/dpkg/info/main-scheduler.postinst ] ||

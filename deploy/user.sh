@@ -37,16 +37,26 @@ PREFIX=$HOME/.local
 export PREFIX
 PACKAGE=$PREFIX/lib/main-scheduler
 UNITS=$PREFIX/share/systemd/user
-CONFIG=${XDG_CONFIG_HOME:-$HOME/.config}
-STATE=${XDG_STATE_HOME:-$PREFIX/state}
 SCRIPT=$PREFIX/share/main-scheduler/main.py
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
 umask 077
 
-check_host() {
-    case $PREFIX in *[!A-Za-z0-9/._-]*) refuse "$HOME has a character in it that a unit file cannot name" ;; esac
+# Where the service manager looks, whatever this shell has set.
+base() { # NAME DEFAULT
+    path=$(systemctl --user show-environment | sed -n "s|^$1=/|/|p")
+    echo "${path:-$2}"
+}
+
+check_manager() {
+    [ -O "$HOME" ] || refuse "$HOME is not the home of $(id -un): call this as the user whose it is"
     systemctl --user show-environment >/dev/null 2>&1 ||
         refuse "your service manager does not answer: log in as $(id -un), or have this done first: sudo loginctl enable-linger $(id -un)"
+    CONFIG=$(base XDG_CONFIG_HOME "$HOME/.config")
+    STATE=$(base XDG_STATE_HOME "$PREFIX/state")
+}
+
+check_host() {
+    case $PREFIX in *[!A-Za-z0-9/._-]*) refuse "$HOME has a character in it that a unit file cannot name" ;; esac
     python=/usr/bin/python3
     missing=
     for pair in apscheduler:python3-apscheduler systemd.journal:python3-systemd dotenv:python3-dotenv; do
@@ -88,7 +98,7 @@ put_files() {
     put_once 0755 "$source/deploy/main.py" "$SCRIPT"
 }
 
-up() { systemctl --user list-units --plain --no-legend --state=active 'main-scheduler*.service' | cut -d ' ' -f 1; }
+up() { systemctl --user list-units --plain --no-legend --state=active,activating,reloading 'main-scheduler*.service' | cut -d ' ' -f 1; }
 
 install_it() {
     check_host
@@ -113,10 +123,9 @@ install_it() {
 }
 
 remove_it() {
-    if systemctl --user show-environment >/dev/null 2>&1; then
-        for unit in $(up) main-scheduler.service; do systemctl --user -q disable --now "$unit" 2>/dev/null || true; done
-        systemctl --user -q disable main-scheduler@.service 2>/dev/null || true
-    fi
+    for unit in $(up) main-scheduler.service; do systemctl --user -q disable --now "$unit" 2>/dev/null || true; done
+    systemctl --user -q disable main-scheduler@.service 2>/dev/null || true
+    systemctl --user reset-failed 'main-scheduler*' 2>/dev/null || true
     [ ! -e "$PACKAGE/files" ] || while read -r file; do rm -f "$file"; done <"$PACKAGE/files"
     rm -rf "$PACKAGE" "$PACKAGE".* "$PREFIX/share/doc/main-scheduler"
     if [ $purge = yes ]; then
@@ -134,10 +143,11 @@ remove_it() {
         rmdir --ignore-fail-on-non-empty "$PREFIX/share/$directory" 2>/dev/null || true
     done
     rmdir --ignore-fail-on-non-empty "$PREFIX/lib" "$CONFIG/systemd/user" "$CONFIG/systemd" 2>/dev/null || true
-    systemctl --user daemon-reload 2>/dev/null || true
+    systemctl --user daemon-reload
     say "removed"
 }
 
+check_manager
 case $action in
     install) install_it ;;
     remove) remove_it ;;

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_standard_streams()
     arguments = _arguments(argv)
     try:
-        exit_status = int(arguments.function(arguments))
+        exit_status = _call(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -69,6 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_status
     else:
         return exit_status
+
+
+def _call(arguments: argparse.Namespace) -> int:
+    try:
+        return int(arguments.function(arguments))
+    except FileNotFoundError as error:
+        if error.filename is not None:  # so it is not of getcwd(2)
+            raise
+        raise OperatorError("the current directory was removed: go to another") from None
 
 
 def _tell(error: SettingsError) -> None:

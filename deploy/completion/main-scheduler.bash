@@ -1,7 +1,7 @@
 # Completion of main-scheduler for bash. It starts no Python. Instances are those that have settings.
 _main_scheduler() {
     local words="" name settings='/etc/default/main-scheduler@*' at=1
-    if [[ ${COMP_WORDS[1]} = --user && $COMP_CWORD -gt 1 ]]; then settings=~/.config/'main-scheduler@*.env' at=2; fi
+    if [[ ${COMP_WORDS[1]} = --user && $COMP_CWORD -gt 1 ]]; then settings=${XDG_CONFIG_HOME:-~/.config}/'main-scheduler@*.env' at=2; fi
     case $((COMP_CWORD - at)):${COMP_WORDS[at]}:$3 in
         0:*) words="run once check status list trigger history alert add remove --version --user" ;;
         *:run:--env-file | *:run:--main) compopt -o default; return ;;

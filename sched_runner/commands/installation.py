@@ -88,9 +88,10 @@ class Installation:
         except FileNotFoundError:
             pass
         except PermissionError:  # the lock is for its user alone; of a service of this host systemd knows
-            if pid is None and not state.is_of_this_host():
-                elsewhere = f"only root can see whether {self.place.name} is up on {words.printable(state.host)}"
-                raise OperatorError(f"{elsewhere}: try with sudo", ExitStatus.UNKNOWN) from None
+            if pid is None and not (self.is_service and state.is_of_this_host()):
+                where = f"on {words.printable(state.host)}" if self.is_service else "here"
+                unseen = f"only root can see whether {self.place.name} is up {where}"
+                raise OperatorError(f"{unseen}: try with sudo", ExitStatus.UNKNOWN) from None
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
@@ -152,13 +153,21 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
 
 
 def folders(*, is_users: bool) -> Folders:
-    """Where the services of the system, or those of this user, have their things."""
-    return places.of_user(Path.home(), environ()) if is_users else places.of_system()
+    """Where the services of the system, or those of this user, have their things. Raises OperatorError."""
+    if not is_users:
+        return places.of_system()
+    try:
+        # What a shell has set later than the service manager began, the services do not know.
+        return places.of_user(Path.home(), _environ_of_manager() or environ())
+    except RuntimeError:
+        raise OperatorError("this user has no home, where services of his own would be") from None
+    except OSError as error:  # HOME is another user's
+        raise OperatorError(f"{error.filename} cannot be looked into: {error.strerror}") from None
 
 
 def hint_of_user() -> str:
     """For whom has a service of his own, and speaks of the system's where there is none."""
-    with suppress(RuntimeError):  # of an account without a home
+    with suppress(OperatorError):
         if folders(is_users=True).is_installed():
             return "; main-scheduler --user speaks of yours"
     return ""
@@ -181,8 +190,7 @@ def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
     unit = unit_named(f"{place.name}.service", is_users=place.is_users)
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
-    is_wanted = unit.get("ActiveState", "inactive") != "inactive" or units.is_enabled(unit)
-    if is_wanted or any(map(os.path.lexists, paths)):
+    if units.is_wanted(unit) or any(map(os.path.lexists, paths)):
         return unit
     instance = place.name.partition("@")[2]
     near = difflib.get_close_matches(instance, folders(is_users=place.is_users).instances(), n=1)

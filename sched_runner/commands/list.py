@@ -76,8 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _is_there(place: Place, unit: Unit) -> bool:
     """Whether it is more than the state of one that somebody has taken away."""
-    is_wanted = units.is_enabled(unit) or unit.get("ActiveState", "inactive") != "inactive"
-    return is_wanted or os.path.lexists(place.env_file or place.main)
+    return units.is_wanted(unit) or os.path.lexists(place.env_file or place.main)
 
 
 def _entry(place: Place, unit: Unit) -> Entry:

@@ -29,6 +29,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Remove it, and say what was done. Raises OperatorError."""
     place = instance.place_of(arguments, "remove")
     unit = known(place)
+    if unit.get("LoadState") == "masked":
+        raise OperatorError(f"{place.name} is masked, so it cannot be disabled: first systemctl unmask {place.name}")
     owner = owner_of(place, unit)
     configured = as_configured(place, unit)
     settings = installed(configured, unit, environ_of(configured, unit)).settings()
@@ -65,5 +67,7 @@ def _kept(place: Place, settings: Settings) -> Iterator[str]:
     data = [path for path in (settings.log_dir, settings.state_dir) if os.path.lexists(path)]
     if data:
         yield f"its logs and its state stay: {words.printable(' '.join(map(str, data)))}"
+    if settings.metrics_file and os.path.lexists(settings.metrics_file):
+        yield f"its metrics file stays, and Prometheus goes on reading it: {words.printable(settings.metrics_file)}"
     if drop_ins := [str(path) for name in (place.name, place.alert) for path in sorted(_UNITS.glob(f"{name}.*.d"))]:
         yield f"its drop-ins stay: {' '.join(drop_ins)}"

@@ -97,6 +97,11 @@ def is_enabled(unit: Unit) -> bool:
     return unit.get("UnitFileState", "").startswith("enabled")
 
 
+def is_wanted(unit: Unit) -> bool:
+    """Whether systemd starts it at boot, has it up, or remembers that it failed."""
+    return is_enabled(unit) or unit.get("ActiveState", "inactive") != "inactive"
+
+
 def not_enabled(names: Sequence[str]) -> str:
     """Which of these units systemd does not start at boot, and what changes that; empty if there is none."""
     off = [name for name, unit in show(names, "UnitFileState").items() if not is_enabled(unit)]

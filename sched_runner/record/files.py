@@ -27,11 +27,12 @@ def open_own(path: str, flags: int, mode: int) -> int:
     try:
         return os.open(path, flags, mode)
     except PermissionError:
-        found = os.lstat(path)
-        if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
-            raise
-        os.chmod(path, mode)
-        return os.open(path, flags, mode)
+        with contextlib.suppress(OSError):  # what was refused first says more
+            found = os.lstat(path)
+            if found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode):
+                os.chmod(path, mode)
+                return os.open(path, flags, mode)
+        raise
 
 
 def read_text(path: Path) -> str:

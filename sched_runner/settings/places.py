@@ -51,15 +51,16 @@ class Place:
 class Folders:
     """Where the services of one service manager, the system's or a user's, have their things.
 
-    ``units`` are the folders of unit files, from the one in which units are enabled on; ``settings`` ends in the suffix
-    that follows the service's name.
+    ``units`` are the folders of unit files, from the one in which units are enabled on; ``suffix`` follows the
+    service's name in that of its settings.
     """
 
-    settings: str
+    settings: Path
     scripts: Path
     logs: Path
     states: Path
     units: tuple[Path, ...]
+    suffix: str = ""
     is_users: bool = False
 
     def place(self, instance: str = "") -> Place:
@@ -67,7 +68,7 @@ class Folders:
         name = f"main-scheduler@{instance}" if instance else "main-scheduler"
         return Place(
             name=name,
-            env_file=Path(self.settings.format(name)),
+            env_file=self.settings / f"{name}{self.suffix}",
             main=self.scripts / instance / "main.py",
             log_dir=self.logs / name,
             state_dir=self.states / name,
@@ -77,17 +78,16 @@ class Folders:
     def is_installed(self) -> bool:
         """Whether the service is there, also if somebody has removed its settings."""
         files = [folder / "main-scheduler.service" for folder in self.units]
-        return any(map(os.path.lexists, [*files, Path(self.settings.format("main-scheduler"))]))
+        return any(map(os.path.lexists, [*files, self.settings / f"main-scheduler{self.suffix}"]))
 
     def instances(self) -> list[str]:
         """The names of the instances that have settings, are enabled, or have been started."""
-        settings = Path(self.settings.format("main-scheduler@*"))
         found = (
-            *((path.name, settings.name) for path in settings.parent.glob(settings.name)),
-            *((path.name, "*.service") for path in self.units[0].glob("*.wants/main-scheduler@*.service")),
-            *((path.name, "*") for path in self.states.glob("main-scheduler@*")),
+            *((path.name, self.suffix) for path in self.settings.glob(f"main-scheduler@*{self.suffix}")),
+            *((path.name, ".service") for path in self.units[0].glob("*.wants/main-scheduler@*.service")),
+            *((path.name, "") for path in self.states.glob("main-scheduler@*")),
         )
-        names = {name.partition("@")[2].removesuffix(pattern.rpartition("*")[2]) for name, pattern in found}
+        names = {name.partition("@")[2].removesuffix(suffix) for name, suffix in found}
         return sorted(name for name in names if INSTANCE.fullmatch(name))
 
 
@@ -95,7 +95,7 @@ def of_system(root: Path = Path("/")) -> Folders:
     """Those of the system's service manager."""
     folders = ("etc", "usr/local/lib", "usr/lib", "lib")
     return Folders(
-        settings=f"{root / 'etc/default'}/{{}}",
+        settings=root / "etc/default",
         scripts=root / "opt/main-scheduler",
         logs=root / "var/log",
         states=root / "var/lib",
@@ -110,18 +110,20 @@ def of_user(home: Path, environ: Mapping[str, str]) -> Folders:
     """
 
     def base(name: str, default: str) -> Path:
-        return Path(environ.get(name) or home / default)
+        path = Path(environ.get(name, ""))
+        return path if path.is_absolute() else home / default  # as systemd does
 
     config, state = base("XDG_CONFIG_HOME", ".config"), base("XDG_STATE_HOME", ".local/state")
     data = home / ".local/share"
     is_old = not any(state.glob(_OURS)) and any(path.is_dir() for path in config.glob(_OURS))
     states = config if is_old else state
     return Folders(
-        settings=f"{config}/{{}}.env",
+        settings=config,
         scripts=data / "main-scheduler",
         logs=states / "log",
         states=states,
         units=(config / "systemd/user", data / "systemd/user", *map(Path, _USER_UNITS)),
+        suffix=".env",
         is_users=True,
     )
 

@@ -142,6 +142,20 @@ def test_remove_cuts_no_run_unless_told_and_keeps_logs_and_state(machine, added,
     assert machine.read(SCRIPT) == GATED
 
 
+def test_a_masked_instance_is_not_said_to_be_removed_and_metrics_that_stay_are_named(machine, added, call):
+    machine.run(f"echo SCHED_METRICS_FILE={added.state}/metrics.prom >>{added.settings_file}")
+    added.systemctl("reload")
+    machine.wait_until(lambda: machine.exists(f"{added.state}/metrics.prom"), 20, "the metrics are written")
+    machine.run(["systemctl", "-q", "mask", added.unit])
+    refused = call("remove", "reports", "--now")
+    assert (refused.returncode, "systemctl unmask main-scheduler@reports" in refused.stderr) == (1, True)
+    assert machine.exists(added.settings_file)
+    machine.run(["systemctl", "-q", "unmask", added.unit])
+    done = call("remove", "reports", "--now")
+    assert (done.returncode, f"goes on reading it: {added.state}/metrics.prom\n" in done.stdout) == (0, True)
+    assert not is_enabled(machine, added.unit)
+
+
 def test_purge_removes_as_the_services_user_and_follows_no_link(machine, added, call):
     added.end_run()
     added.wait_for_runs(1)

@@ -170,8 +170,9 @@ def test_beside_the_package_the_scripts_refuse_and_change_nothing(packaged, scri
     assert files(packaged) == before
 
 
-def test_the_package_refuses_to_be_hidden_by_an_installation_of_install_sh(host):
-    host.run([f"{SOURCE}/deploy/install.sh"])
+@pytest.mark.parametrize("prefix", ["/usr/local", "/usr"])
+def test_the_package_refuses_to_be_hidden_by_an_installation_of_install_sh(host, prefix):
+    host.run(f"PREFIX={prefix} {SOURCE}/deploy/install.sh")
     before = files(host)
     refused = apt(host, "install", "/tmp/this.deb", check=False)
     assert refused.returncode != 0
@@ -182,7 +183,7 @@ def test_the_package_refuses_to_be_hidden_by_an_installation_of_install_sh(host)
     apt(host, "remove", "main-scheduler")
 
     # What install.sh has put there since then is in use: the purge of the package leaves it.
-    host.run([f"{SOURCE}/deploy/install.sh"])
+    host.run(f"PREFIX={prefix} {SOURCE}/deploy/install.sh")
     apt(host, "purge", "main-scheduler")
     assert host.run(["getent", "passwd", "main-scheduler"]).stdout
     host.run([f"{SOURCE}/deploy/uninstall.sh", "--purge"])

@@ -389,18 +389,18 @@ def test_refusal_elsewhere_names_what_is_missing(machine):
 def nothing_installed(machine):
     machine.run([UNINSTALL, "--purge"])
     yield machine
-    machine.run(f"PREFIX=/usr {UNINSTALL}; {INSTALL}")
+    machine.run(f"{UNINSTALL}; {INSTALL}")
 
 
 def test_below_another_prefix_all_is_found_and_taken_away(nothing_installed):
     machine = nothing_installed
     before, users_before = files(machine), users(machine)
-    machine.run(f"PREFIX=/usr {INSTALL}")
+    machine.run(f"PREFIX=/usr/ {INSTALL}")
     assert not {line for line in files(machine) if "/usr/local/" in line} - set(before)
     machine.run("systemctl start main-scheduler main-scheduler-alert.path")
     assert machine.run("readlink -f $(systemctl show -P FragmentPath main-scheduler)").stdout.startswith("/usr/lib/")
     assert Service(machine).wait_for_runs(1) == ["succeeded"]
-    machine.run(f"PREFIX=/usr {UNINSTALL} --purge")
+    machine.run([UNINSTALL, "--purge"])
     assert files(machine) == before
     assert users(machine) == users_before
 

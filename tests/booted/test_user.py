@@ -12,6 +12,7 @@ SETTINGS = f"{HOME}/.config/main-scheduler.env"
 SCRIPT = f"{HOME}/.local/share/main-scheduler/main.py"
 # The images have no libpam-systemd, which gives a session this variable.
 RUNTIME_DIR = "[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n"
+FAILS = "[Service]\nExecStartPre=/bin/false\n"
 
 
 @pytest.fixture
@@ -94,6 +95,39 @@ def test_an_upgrade_leaves_settings_and_script_as_they_are(machine, installed_by
     machine.write(SETTINGS, "SCHED_ENV=prod\n")
     installed_by_her.run(f"{SOURCE}/deploy/install.sh", "--user")
     assert (machine.read(SCRIPT), machine.read(SETTINGS)) == ("print('mine')\n", "SCHED_ENV=prod\n")
+
+
+def test_the_settings_are_where_her_service_manager_looks_whatever_her_shell_has_set(machine, ana):
+    shell = ("XDG_CONFIG_HOME=/home/ana/elsewhere", "XDG_STATE_HOME=relative")
+    ana.run("env", *shell, f"{SOURCE}/deploy/install.sh", "--user")
+    machine.write(SCRIPT, "")
+    start_and_wait(machine, ana)
+    assert "succeeded" in ana.run("env", *shell, "main-scheduler", "--user", "list").stdout
+    assert machine.exists(SETTINGS)
+    assert not machine.exists(f"{HOME}/elsewhere")
+
+
+def test_root_does_not_install_into_the_home_of_another(machine, ana):
+    refused = machine.run(f"HOME={HOME} {SOURCE}/deploy/install.sh --user", check=False)
+    assert (refused.returncode, f"{HOME} is not the home of root" in refused.stderr) == (1, True)
+    assert machine.run(["find", HOME, "-user", "root"]).stdout == ""
+
+
+def test_uninstall_ends_what_systemd_starts_again_and_again(machine, installed_by_her):
+    ana = installed_by_her
+    machine.write(f"{HOME}/.config/systemd/user/main-scheduler@reports.service.d/x.conf", FAILS)
+    machine.run(f"chown -R {USER} {HOME}/.config")
+    ana.run("sh", "-c", "echo SCHED_INTERVAL=2h >~/.config/main-scheduler@reports.env; systemctl --user daemon-reload")
+    ana.run("systemctl", "--user", "enable", "--now", "main-scheduler@reports", check=False)
+    assert "auto-restart" in ana.run("systemctl", "--user", "list-units", "main-scheduler*").stdout
+    ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user")
+    assert ana.run("systemctl", "--user", "list-units", "--all", "--no-legend", "main-scheduler*").stdout == ""
+    assert machine.run(["find", HOME, "-type", "l"]).stdout == ""
+
+
+def test_a_user_without_a_home_is_told_so(machine):
+    done = machine.run("env -u HOME setpriv --reuid 4321 --clear-groups main-scheduler --user status", check=False)
+    assert (done.returncode, done.stderr.count("\n"), "has no home" in done.stderr) == (1, 1, True)
 
 
 def test_uninstall_stops_it_and_keeps_what_is_hers_and_purge_leaves_nothing(machine, installed_by_her):

@@ -42,9 +42,9 @@ def complete(request, tmp_path):
     (tmp_path / file).write_text(text)
     code = BASH if request.param == "bash" else ZSH
 
-    def offered(*words):
+    def offered(*words, **changed):
         command = [*shell, "-c", code, tmp_path / file, "main-scheduler", *words]
-        env = os.environ | {"HOME": str(tmp_path)}
+        env = os.environ | {"HOME": str(tmp_path), "XDG_CONFIG_HOME": ""} | changed
         ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
         return sorted(ended.stdout.split())
 
@@ -77,3 +77,6 @@ def test_with_user_the_instances_are_those_of_the_user(complete, tmp_path):
     (tmp_path / ".config/main-scheduler@mine.env").touch()
     assert complete("--user", "st") == ["status"]
     assert complete("--user", "status", "") == sorted([*options(SUBCOMMANDS["status"]), "mine"])
+    (tmp_path / "con fig").mkdir()
+    (tmp_path / "con fig/main-scheduler@moved.env").touch()
+    assert complete("--user", "status", "m", XDG_CONFIG_HOME=f"{tmp_path}/con fig") == ["moved"]

@@ -37,6 +37,26 @@ def build(kind, source, target):
     return target / ended.stdout.splitlines()[-1]
 
 
+def stage(source, target, **env):
+    given = os.environ | {"DESTDIR": str(target)} | env
+    return subprocess.run([source / "deploy/stage.sh"], env=given, capture_output=True, text=True, check=False)
+
+
+def test_what_cannot_be_staged_whole_is_an_error_and_no_empty_file(tmp_path):
+    (tmp_path / "deploy").mkdir()
+    for name in ("stage.sh", "files"):
+        shutil.copy(CHECKOUT / "deploy" / name, tmp_path / "deploy")
+    ended = stage(tmp_path, tmp_path / "root")
+    assert (ended.returncode, "cannot read" in ended.stderr) == (1, True)
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_prefix_may_end_in_a_slash(tmp_path):
+    assert stage(CHECKOUT, tmp_path, PREFIX="/usr/").returncode == 0
+    unit = (tmp_path / "usr/lib/systemd/system/main-scheduler.service").read_text()
+    assert "ExecStart=/usr/bin/main-scheduler run" in unit
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
     """Made from a copy: what is built or left over beside the project's files does not count."""

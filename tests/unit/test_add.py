@@ -82,6 +82,14 @@ def test_an_interval_and_a_calendar_exclude_each_other(capsys):
     assert (told.value.code, "not allowed with argument" in capsys.readouterr().err) == (2, True)
 
 
+def test_a_current_directory_that_was_removed_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(["status", "--here"]) == 1
+    assert capsys.readouterr().err == "main-scheduler: the current directory was removed: go to another\n"
+
+
 @pytest.mark.parametrize("name", ["it's 100% mine.py", ' "a" #b.py', "$HOME é.py", "'a'", "a=b"])
 def test_the_settings_are_read_back_as_they_were_given(tmp_path, name):
     given = {"SCHED_MAIN": f"{tmp_path}/{name}", "SCHED_INTERVAL": '{"hours": 2}'}

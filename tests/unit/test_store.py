@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sched_runner.commands.installation import Installation
+from sched_runner.commands.owner import OperatorError
 from sched_runner.record import files, store
 from sched_runner.record.files import write_atomic
 from sched_runner.record.lock import LockFile
@@ -17,6 +19,8 @@ from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, load
+from sched_runner.settings import places
+from sched_runner.settings.source import Source
 from sched_runner.troubles import Trouble
 
 
@@ -155,6 +159,25 @@ def test_what_a_killed_writer_left_is_no_hindrance(tmp_path):
     (tmp_path / ".file.new").write_text("half a te")
     write_atomic(tmp_path / "file", "new\n")
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"file": "new\n"}
+
+
+def refuse(*_, **__):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_file_that_may_not_be_made_is_refused_in_the_words_of_the_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError):
+        files.open_own(str(tmp_path / "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def test_whether_a_scheduler_by_hand_is_up_is_unknown_to_whom_its_lock_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(LockFile, "__init__", refuse)
+    place = places.here(tmp_path)
+    with pytest.raises(OperatorError, match="only root can see whether main-scheduler is up here") as told:
+        Installation(place, Source({}, None, place), is_service=False).look()
+    assert told.value.exit_status == 4
+    assert Installation(place, Source({}, None, place), is_service=True).look().pid is None
 
 
 def test_a_link_that_was_planted_is_not_followed(tmp_path):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sched_runner.commands import inspection, units
+from sched_runner.commands import inspection, installation, units
+from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
 from sched_runner.settings import places
 
@@ -164,6 +165,27 @@ def test_a_users_things_are_where_systemd_puts_them_since_version_254(tmp_path):
     assert place.main == tmp_path / ".local/share/main-scheduler/reports/main.py"
     moved = places.of_user(tmp_path, {"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"}).place()
     assert (moved.env_file, moved.state_dir) == (Path("/c/main-scheduler.env"), Path("/s/main-scheduler"))
+
+
+def test_a_folder_of_xdg_may_have_any_name_and_a_relative_one_does_not_count(tmp_path):
+    (tmp_path / "a{b}").mkdir()
+    (tmp_path / "a{b}/main-scheduler@c.env").touch()
+    found = places.of_user(tmp_path, {"XDG_CONFIG_HOME": f"{tmp_path}/a{{b}}"})
+    assert found.instances() == ["c"]
+    assert found.place("c").env_file == tmp_path / "a{b}/main-scheduler@c.env"
+    relative = places.of_user(tmp_path, {"XDG_CONFIG_HOME": "c", "XDG_STATE_HOME": "s"})
+    assert relative == places.of_user(tmp_path, {})
+
+
+def test_a_home_of_another_user_is_named(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "/root/.config")
+
+    monkeypatch.setattr(places, "of_user", refuse)
+    monkeypatch.setattr(units, "said", lambda *_: "")
+    with pytest.raises(OperatorError, match=r"/root/\.config cannot be looked into"):
+        installation.folders(is_users=True)
+    assert installation.hint_of_user() == ""
 
 
 def test_a_users_things_are_where_an_older_systemd_has_put_them(tmp_path):
