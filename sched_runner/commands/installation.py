@@ -158,7 +158,7 @@ def folders(*, is_users: bool) -> Folders:
         return places.of_system()
     try:
         # What a shell has set later than the service manager began, the services do not know.
-        return places.of_user(Path.home(), _environ_of_manager() or environ())
+        return places.of_user(Path.home(), _environ_of_manager(is_users=True) or environ())
     except RuntimeError:
         raise OperatorError("this user has no home, where services of his own would be") from None
     except OSError as error:  # HOME is another user's
