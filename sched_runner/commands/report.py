@@ -125,9 +125,10 @@ def faults(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
 def _of_the_telling(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
     """What keeps metrics, pings and alerts away."""
     if settings.metrics_file is not None:
-        yield from _unwritable("SCHED_METRICS_FILE", settings.metrics_file.parent, ())
         if settings.metrics_file.is_dir():
             yield f"SCHED_METRICS_FILE: {settings.metrics_file} is a directory: name a file in it"
+        else:
+            yield from _unwritable("SCHED_METRICS_FILE", settings.metrics_file.parent, ())
     if settings.ping_url:
         try:
             proxy_for(urlsplit(settings.ping_url), environ)
