@@ -42,7 +42,7 @@ def outcome(machine, service):
         machine.run(["rm", "-rf", service.state])  # the runs before
         service.script(script)
         service.start()
-        run = machine.wait_until(lambda: service.status()["runs"], 30, "a run is over")[-1]
+        run = machine.wait_until(service.runs, 30, "a run is over")[-1]
         service.stop()
         return run["outcome"]
 

@@ -21,7 +21,7 @@ def summary(machine, service):
         machine.run(["rm", "-rf", service.state, service.logs])  # the runs before
         service.script(script)
         service.start()
-        machine.wait_until(lambda: service.status()["runs"], 30, "a run is over")
+        machine.wait_until(service.runs, 30, "a run is over")
         service.stop()
         (line,) = [line for line in service.log().splitlines() if " ERROR run 1 failed" in line]
         return line

@@ -261,7 +261,7 @@ def test_upgrade_restarts_what_is_up_after_the_run_in_progress(machine, service)
         "open(os.environ['STATE_DIRECTORY'] + '/ended', 'w')\n"
     )
     service.start()
-    machine.wait_until(lambda: service.status()["running"], 20, "a run is going")
+    machine.wait_until(service.is_running, 20, "a run is going")
     pid = service.property("MainPID")
 
     machine.run(f"systemd-run --unit=upgrade {INSTALL}")
@@ -324,7 +324,7 @@ def test_upgrade_sees_a_run_where_the_state_directory_is_another_by_now(machine,
 def test_upgrade_now_restarts_during_a_run(machine, service):
     service.script("import time\ntime.sleep(600)\n")
     service.start()
-    machine.wait_until(lambda: service.status()["running"], 20, "a run is going")
+    machine.wait_until(service.is_running, 20, "a run is going")
     pid = service.property("MainPID")
     machine.run([INSTALL, "--now"], timeout=60)
     assert service.property("MainPID") not in (pid, "0")
@@ -334,7 +334,7 @@ def test_upgrade_restarts_running_instances_too(machine, service, reports):
     reports.script("print('report')\n")
     reports.settings(SCHED_ENV="prod")
     reports.start()
-    machine.wait_until(lambda: not reports.status()["running"], 20, "the run is over")
+    machine.wait_until(lambda: not reports.is_running(), 20, "the run is over")
     pid = reports.property("MainPID")
     machine.run(INSTALL)
     assert reports.property("MainPID") not in (pid, "0")

@@ -84,7 +84,7 @@ def test_instances_are_rotated_too(machine, reports):
     reports.settings(SCHED_ENV="prod")
     reports.script("print('report')\n")
     reports.start()
-    machine.wait_until(lambda: reports.status()["runs"], 20, "a run is over")
+    machine.wait_until(reports.runs, 20, "a run is over")
     machine.run(["logrotate", "--force", SNIPPET])
     assert machine.exists(f"{reports.logs}/scheduler.log.1")
 
