@@ -24,6 +24,8 @@ fi
 # Elsewhere, so that nothing is left in the checkout.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT  # or sh ends without the other trap
+trap 'exit 143' TERM
 mkdir "$work/main-scheduler"
 tar -c --exclude=./.?* --exclude=./dist --exclude=./build --exclude=./scheduler --exclude=__pycache__ . |
     tar -x -C "$work/main-scheduler"

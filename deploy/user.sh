@@ -75,6 +75,8 @@ put_once() { # MODE FILE TARGET
 put_files() {
     new=$(mktemp -d "${TMPDIR:-/tmp}/main-scheduler.XXXXXX")
     trap 'rm -rf "$new"' EXIT
+    trap 'exit 130' INT  # or sh ends without the other trap
+    trap 'exit 143' TERM
     DESTDIR=$new "$source/deploy/stage.sh"
     from=$new$PREFIX
     mkdir -p "$PREFIX/bin" "$PREFIX/lib" "$UNITS"

@@ -122,16 +122,16 @@ class Service:
         self.systemctl("daemon-reload")
 
     def kept(self):
-        """What state.json has; empty if it is not there. For waits: a command of ours would cost a start of Python."""
+        """What state.json has. For waits: only if it is elsewhere a command of ours says it, and costs a start of Python."""
         text = self.machine.run(["cat", f"{self.state}/state.json"], check=False).stdout
-        return json.loads(text) if text else {}
+        return json.loads(text) if text else self.status()
 
     def is_running(self):
-        return self.kept().get("running")
+        return self.kept()["running"]
 
     def runs(self):
         """The runs that have ended."""
-        return self.kept().get("runs", [])
+        return self.kept()["runs"]
 
     def wait_for_run(self):
         return self.machine.wait_until(self.is_running, 20, "a run is going")

@@ -52,7 +52,7 @@ OWN_BOOT = "[Service]\nBindReadOnlyPaths=/etc/boot-id:/proc/sys/kernel/random/bo
 
 # It says that it is alive every 20 ms, to a file that all hosts see, by a clock that all hosts have.
 MAIN = f"""
-import os, signal, time
+import os, signal, sys, time
 
 def record(event):
     words = [event, name, os.uname().nodename, os.environ["SCHED_RUN"], str(time.monotonic())]
@@ -73,6 +73,7 @@ while time.monotonic() < ends:
     time.sleep(0.02)
     record("alive")
 record("end")
+sys.exit(os.path.exists("{SHARED}/fails"))
 """
 
 
@@ -194,8 +195,8 @@ class Cluster:
         self._settings(interval=2, state=SHARED_STATE)
         first.run("crm configure load update /root/main-scheduler.crm")
 
-    def _settings(self, interval, state):
-        text = SETTINGS.format(interval=interval, state=state)
+    def _settings(self, interval, state, more=""):
+        text = SETTINGS.format(interval=interval, state=state) + more
         self.each(lambda node: node.write("/etc/default/main-scheduler", text, 0o640))
         self.state = state
 
@@ -203,7 +204,7 @@ class Cluster:
         with ThreadPoolExecutor() as pool:
             return list(pool.map(function, self.nodes.values()))
 
-    def reset(self, interval=2, state=SHARED_STATE):
+    def reset(self, interval=2, state=SHARED_STATE, more=""):
         """All nodes on and connected, the schedule up on one of them, and nothing of earlier tests."""
         self.script()
         for node in self.nodes.values():
@@ -212,7 +213,7 @@ class Cluster:
                 node.power_on()
         self.wait_for_members(NODES)
         moved = state != self.state
-        self._settings(interval, state)
+        self._settings(interval, state, more)
         self.run(f"crm_resource --clear --resource {RESOURCE}; crm_resource --cleanup")
         self.run("crm_resource --wait", timeout=120)
         if moved:

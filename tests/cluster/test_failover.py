@@ -53,6 +53,29 @@ def test_a_node_that_dies_between_two_runs_is_replaced(cluster, account):
     assert account("node killed while idle", fault, first) == 0
 
 
+@pytest.mark.parametrize(
+    "cluster", [{"interval": 20, "more": "SCHED_RETRIES=2\nSCHED_RETRY_AFTER=10s\n"}], indirect=True
+)
+def test_a_retry_is_made_when_it_was_planned_by_the_node_that_takes_over(cluster):
+    victim = cluster.place()
+    fails = cluster.shared / "fails"
+    fails.touch()
+    try:
+        cluster[victim].run("main-scheduler trigger")
+        failed = cluster.wait_for_runs(2)[-1]
+        wait_until(lambda: stored(cluster)["retry"], 10, "a retry is planned")
+        fault = time.monotonic()
+        cluster[victim].cut_power()
+    finally:
+        fails.unlink()
+    again = cluster.wait_for_start(fault)
+    assert again.host != victim
+    assert again.start - failed.last == pytest.approx(10, abs=1)
+    wait_until(lambda: again.number in stored_runs(cluster), 10, "it has ended")
+    run = stored(cluster)["runs"][-1]
+    assert (run["number"], run["attempt"], run["outcome"]) == (failed.number + 1, 2, "succeeded")
+
+
 def test_a_node_that_dies_in_the_middle_of_a_run_leaves_no_lock(cluster, account):
     victim = cluster.place()
     run = cluster.wait_for_a_long_run()
