@@ -27,7 +27,6 @@ from sched_runner.settings import table
 from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings, parse_url
 from sched_runner.tell.deliveries import SENDMAIL
-from sched_runner.tell.post import PostError, proxy_for
 
 _DUE_TIMES = 5
 _FOR_A_SHELL = re.compile(r"(\||\|\||&|&&|<)$|.*(;)$|([0-9&]?>>?)|(<)/|(\$\()|(`)")
@@ -130,10 +129,7 @@ def _of_the_telling(settings: Settings, environ: Mapping[str, str]) -> Iterator[
         else:
             yield from _unwritable("SCHED_METRICS_FILE", settings.metrics_file.parent, ())
     if settings.ping_url:
-        try:
-            proxy_for(urlsplit(settings.ping_url), environ)
-        except (PostError, ValueError) as error:
-            yield f"SCHED_PING_URL: {error}"
+        yield from _of_the_proxy(settings.ping_url, environ)
     if settings.alert_mail and not os.access(SENDMAIL, os.X_OK):
         yield f"SCHED_ALERT_MAIL: this host has no {SENDMAIL}: install a mail server, or use SCHED_ALERT_COMMAND"
     if settings.alert_command:
@@ -189,6 +185,15 @@ def _of_the_alert(alert: tuple[str, ...], environ: Mapping[str, str]) -> Iterato
             sign = next(filter(None, match.groups()))  # the rest may hold a token
             yield f"SCHED_ALERT_COMMAND: no shell reads it, so that {sign} is a mere word: use sh -c '…'"
             return
+
+
+def _of_the_proxy(ping_url: str, environ: Mapping[str, str]) -> Iterator[str]:
+    from sched_runner.tell.post import PostError, proxy_for
+
+    try:
+        proxy_for(urlsplit(ping_url), environ)
+    except (PostError, ValueError) as error:
+        yield f"SCHED_PING_URL: {error}"
 
 
 def _of_the_credential(environ: Mapping[str, str]) -> Iterator[str]:
