@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from machine import BARE, Machine
 from service import SOURCE, Service, install, reset
+from tier import need_loopback
 
 LIBRARIES = ("python3-apscheduler", "python3-systemd", "python3-dotenv")
 OBEDIENT = (*BARE, "logrotate", "exim4-daemon-light", "openssh-server", "curl", "polkitd", "libpam-systemd", *LIBRARIES)
@@ -111,6 +112,7 @@ def scheduler(host):
 
 
 def set_up_exim(machine, delivers_to="mail_spool"):
+    need_loopback(machine)
     machine.write(
         "/etc/exim4/update-exim4.conf.conf",
         f"dc_eximconfig_configtype='local'\ndc_local_interfaces='127.0.0.1'\ndc_localdelivery='{delivers_to}'\n"
@@ -120,6 +122,7 @@ def set_up_exim(machine, delivers_to="mail_spool"):
 
 
 def set_up_postfix(machine):
+    need_loopback(machine)
     machine.run(f"systemctl start postfix; rm -rf /var/mail/* {OUT}")
 
 
@@ -181,6 +184,7 @@ def test_postfix_obeys_no_forward_file_of_a_script(machine, service):
 
 
 def test_sshd_obeys_no_authorized_keys_of_a_script(host, scheduler):
+    need_loopback(host)
     host.run("systemctl start ssh; rm -f /root/key*; ssh-keygen -q -t ed25519 -N '' -f /root/key")
     key = host.read("/root/key.pub").strip()
     assert run_once(scheduler, f"{HOME}\nplant('.ssh/authorized_keys', {key!r})\n") == "succeeded", scheduler.log()
@@ -200,6 +204,7 @@ def test_the_alert_command_obeys_no_curlrc_of_a_script(host, scheduler):
 
 def test_a_script_cannot_ask_a_cloud_for_the_hosts_credentials(host, scheduler):
     """Nobody listens there, nor at localhost: without the filter the answer is a refusal, with it there is none."""
+    need_loopback(host)
     host.run(["python3", "-c", IS_A_CLOUD])
     assert run_once(scheduler, ASKS_FOR_CREDENTIALS) == "succeeded"
     assert scheduler.log().count("timed out\n") == 2, scheduler.log()

@@ -155,6 +155,7 @@ def reached_by(service, other):
 
 
 def test_an_instance_with_a_user_of_its_own_reloads_alerts_rotates_and_is_purged(machine, service, reports, own_user):
+    need_loopback(machine)
     reports.settings(SCHED_ENV="prod", SCHED_ALERT_MAIL="root")
     reports.script(FLOODS_ITS_LOG)
     user = own_user()

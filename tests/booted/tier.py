@@ -33,7 +33,7 @@ def group_by_machine(items):
 
 
 def need_loopback(machine):
-    """Postfix does nothing without one, and a machine in a container that may not set up networks has none."""
+    """Mail and ssh need one, and a machine in a container that may not set up networks has none."""
     if not int(machine.read("/sys/class/net/lo/flags"), 16) & 1:
         leave_out = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        leave_out("postfix needs a network interface, and this host may not bring one up in a machine")
+        leave_out("it needs the loopback interface, and this host may not bring one up in a machine")
