@@ -40,22 +40,14 @@ source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 PREFIX=${PREFIX:-/usr/local}
 export PREFIX="${PREFIX%/}"
 [ -z "${DESTDIR:-}" ] || exec "$source/deploy/stage.sh"
-PYTHON=/usr/bin/python3
 PACKAGE=$PREFIX/lib/main-scheduler
 NEW=$PACKAGE.new
 LOGROTATE=/etc/logrotate.d/main-scheduler
 SHIPPED=$PREFIX/share/main-scheduler/logrotate
 umask 022
 
-python_is_new_enough() { $PYTHON -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-
-# The names of the distribution's packages that are not there yet.
-missing_packages() {
-    [ -x $PYTHON ] || printf 'python3 '
-    for pair in apscheduler:python3-apscheduler systemd.journal:python3-systemd dotenv:python3-dotenv; do
-        $PYTHON -I -c "import ${pair%%:*}" 2>/dev/null || printf '%s ' "${pair##*:}"
-    done
-}
+# shellcheck source=deploy/needs.sh
+. "$source/deploy/needs.sh"
 
 install_packages() { # NAME...
     say "installing $* (this takes a minute)"

@@ -41,8 +41,11 @@ SCRIPT=$PREFIX/share/main-scheduler/main.py
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
 umask 077
 
+# shellcheck source=deploy/needs.sh
+. "$source/deploy/needs.sh"
+
 # Where the service manager looks, whatever this shell has set.
-base() { # NAME DEFAULT
+folder() { # NAME DEFAULT
     path=$(systemctl --user show-environment | sed -n "s|^$1=/|/|p")
     echo "${path:-$2}"
 }
@@ -51,25 +54,25 @@ check_manager() {
     [ -O "$HOME" ] || refuse "$HOME is not the home of $(id -un): call this as the user whose it is"
     systemctl --user show-environment >/dev/null 2>&1 ||
         refuse "your service manager does not answer: log in as $(id -un), or have this done first: sudo loginctl enable-linger $(id -un)"
-    CONFIG=$(base XDG_CONFIG_HOME "$HOME/.config")
-    STATE=$(base XDG_STATE_HOME "$PREFIX/state")
+    CONFIG=$(folder XDG_CONFIG_HOME "$HOME/.config")
+    STATE=$(folder XDG_STATE_HOME "$PREFIX/state")
 }
 
 check_host() {
     case $PREFIX in *[!A-Za-z0-9/._-]*) refuse "$HOME has a character in it that a unit file cannot name" ;; esac
-    python=/usr/bin/python3
-    missing=
-    for pair in apscheduler:python3-apscheduler systemd.journal:python3-systemd dotenv:python3-dotenv; do
-        $python -I -c "import ${pair%%:*}" 2>/dev/null || missing="$missing ${pair##*:}"
-    done
-    [ -z "$missing" ] || refuse "missing here; have this done first: sudo apt-get install$missing"
-    $python -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' || refuse "$python is older than 3.11"
+    missing=$(missing_packages)
+    [ -z "$missing" ] || refuse "missing here; have this done first: sudo apt-get install ${missing% }"
+    python_is_new_enough || refuse "$PYTHON is older than 3.11"
 }
 
 # Only where nothing is yet: a link that leads nowhere is something, too.
 put_once() { # MODE FILE TARGET
     if [ -e "$3" ] || [ -L "$3" ]; then return 0; fi
     install -D -m "$1" "$2" "$3"
+}
+
+remove_listed() { # what the version that is here consists of, but for the package
+    [ ! -e "$PACKAGE/files" ] || while read -r file; do rm -f "$file"; done <"$PACKAGE/files"
 }
 
 put_files() {
@@ -82,7 +85,8 @@ put_files() {
     mkdir -p "$PREFIX/bin" "$PREFIX/lib" "$UNITS"
     rm -rf "$PACKAGE.new" "$PACKAGE.gone"
     cp -R "$from/lib/main-scheduler" "$PACKAGE.new"
-    /usr/bin/python3 -I -m compileall -q -s "$PACKAGE.new" -p "$PACKAGE" "$PACKAGE.new"
+    $PYTHON -I -m compileall -q -s "$PACKAGE.new" -p "$PACKAGE" "$PACKAGE.new"
+    remove_listed
     [ ! -e "$PACKAGE" ] || mv "$PACKAGE" "$PACKAGE.gone"
     mv "$PACKAGE.new" "$PACKAGE"
     rm -rf "$PACKAGE.gone"
@@ -128,7 +132,7 @@ remove_it() {
     for unit in $(up) main-scheduler.service; do systemctl --user -q disable --now "$unit" 2>/dev/null || true; done
     systemctl --user -q disable main-scheduler@.service 2>/dev/null || true
     systemctl --user reset-failed 'main-scheduler*' 2>/dev/null || true
-    [ ! -e "$PACKAGE/files" ] || while read -r file; do rm -f "$file"; done <"$PACKAGE/files"
+    remove_listed
     rm -rf "$PACKAGE" "$PACKAGE".* "$PREFIX/share/doc/main-scheduler"
     if [ $purge = yes ]; then
         if cmp -s "$SCRIPT" "$source/deploy/main.py"; then rm -f "$SCRIPT"; fi

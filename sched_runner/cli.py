@@ -13,7 +13,7 @@ from sched_runner.commands import add, alert, check, history, once, reload, remo
 from sched_runner.commands import list as list_
 from sched_runner.commands.installation import environ
 from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
 from sched_runner.output.live import is_journal
 from sched_runner.settings.table import SettingsError
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(error)
         return ExitStatus.CONFIG
     except KeyboardInterrupt:
-        return ExitStatus.SIGNAL + signal.SIGINT
+        return ENDED_BY_CTRL_C
     except OperatorError as error:
         print(f"main-scheduler: {error}", file=sys.stderr)
         return error.exit_status

@@ -1,5 +1,6 @@
 """The exit statuses of the command: all of them, for programs and for the man page."""
 
+import signal
 from enum import IntEnum
 
 
@@ -16,3 +17,6 @@ class ExitStatus(IntEnum):
     TIMED_OUT = 124  # of timeout(1)
     NOT_STARTED = 127  # this one and the next are a shell's (POSIX 2.8.2)
     SIGNAL = 128  # plus the number of the signal
+
+
+ENDED_BY_CTRL_C = ExitStatus.SIGNAL + signal.SIGINT

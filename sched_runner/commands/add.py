@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
         instance.go_on()
         undo.pop_all()
     print("\n".join(_told(place, settings, names, has_history=has_history, is_up=not arguments.no_start)))
-    return os.EX_OK
+    return ExitStatus.OK
 
 
 def _values(arguments: argparse.Namespace) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """``main-scheduler alert``: tell what is wrong and was not told yet."""
 
 import argparse
-import os
 import socket
 from collections.abc import Mapping
 from functools import partial
@@ -12,6 +11,7 @@ from sched_runner import clock, words
 from sched_runner.commands import units
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import ExitStatus
 from sched_runner.record import files, status, store
 from sched_runner.record.state import State
 from sched_runner.settings.source import Reading
@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     failed = teller.tell(partial(_look, installation, reading, faults), ways, memory)
     if failed:
         raise OperatorError("the alert could not be told: " + "; ".join(map(": ".join, failed.items())))
-    return os.EX_OK
+    return ExitStatus.OK
 
 
 def _look(installation: Installation, reading: Reading, faults: list[str]) -> tuple["Alert | None", State]:
@@ -115,4 +115,4 @@ def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[st
     if installation.is_service and (off := units.not_enabled(installation.place.alert_units)):
         missing.append(off)
     print(*(f"{name}: {fault or 'told'}" for name, fault in results.items()), *missing, sep="\n")
-    return 1 if any(results.values()) or missing else os.EX_OK
+    return 1 if any(results.values()) or missing else ExitStatus.OK

@@ -1,7 +1,6 @@
 """A run that the service's own scheduler makes, followed in this terminal by its lines in scheduler.log."""
 
 import os
-import signal
 import stat
 import sys
 import time
@@ -13,7 +12,7 @@ from sched_runner import words
 from sched_runner.commands import trigger
 from sched_runner.commands.installation import Installation
 from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.status import Status
@@ -38,7 +37,7 @@ def follow(installation: Installation, status: Status) -> int:
         run = _wait(installation, log, number, longest)
     except KeyboardInterrupt:
         print(f"\nrun {number} goes on; main-scheduler status says how it is going", file=sys.stderr)
-        return ExitStatus.SIGNAL + signal.SIGINT
+        return ENDED_BY_CTRL_C
     deadline, summary = time.monotonic() + _SUMMARY_LASTS, f" {messages.summary(run)}".encode()
     while not log.has_shown(summary) and time.monotonic() < deadline:
         time.sleep(_POLL)

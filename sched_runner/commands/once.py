@@ -2,21 +2,19 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
 from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, open_lock
 from sched_runner.schedule.signals import Signals
 
 HELP = "make one run now, in this terminal; exits as the script does (124 timed out, 127 not started)"
-_INTERRUPTED = ExitStatus.SIGNAL + signal.SIGINT
 _LAST_PING_LASTS = 5.0
 _WHAT_COUNTS = ("outcomes", "runs", "failures_in_a_row", "last_success", "last_failure", "fresh_boottime")
 
@@ -64,7 +62,7 @@ def _make(installation: Installation) -> int:
 
     signals.wake = end_run
     if signals.take():
-        return _INTERRUPTED
+        return ENDED_BY_CTRL_C
     outputs.attach()
     become_subreaper()
     monitoring: Any = _Silence() if installation.is_service else Monitoring(name)

@@ -11,6 +11,7 @@ from sched_runner.commands import instance, restart
 from sched_runner.commands.installation import as_configured, environ_of, installed, known, owner_of, unit_named
 from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import ExitStatus
 from sched_runner.settings.places import Place
 from sched_runner.settings.table import Settings
 
@@ -49,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
     print(*_kept(place, settings), sep="\n")
     if left:
         raise OperatorError(f"not everything could be removed: {words.printable('; '.join(left))}")
-    return os.EX_OK
+    return ExitStatus.OK
 
 
 def _unlink(path: Path) -> None:

@@ -17,11 +17,10 @@ from sched_runner.commands import inspection, units
 from sched_runner.commands.installation import unit_named
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
 from sched_runner.record.lock import LockOfRun
 from sched_runner.settings import places
 
-ENDED_BY_CTRL_C = ExitStatus.SIGNAL + signal.SIGINT
 _START_TAKES = 120.0  # seconds; systemd itself gives up after 90
 _STAYS_UP = 1.0
 _ATTEMPTS = 3
@@ -48,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
             restart(name, now=arguments.now)
     except KeyboardInterrupt:
         raise OperatorError("interrupted: what it has not restarted yet goes on as it was", ENDED_BY_CTRL_C) from None
-    return os.EX_OK
+    return ExitStatus.OK
 
 
 def look_at(names: list[str]) -> None:

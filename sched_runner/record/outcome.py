@@ -5,7 +5,7 @@ import signal
 from collections.abc import Container
 from enum import Enum
 
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
 
 
 class Outcome(Enum):
@@ -52,7 +52,7 @@ def exit_status(outcome: Outcome | None, status: int | None, signal_number: int 
     if outcome is Outcome.NOT_STARTED:
         return ExitStatus.NOT_STARTED
     if outcome is Outcome.INTERRUPTED:
-        return ExitStatus.SIGNAL + signal.SIGINT
+        return ENDED_BY_CTRL_C
     if signal_number is not None:
         return ExitStatus.SIGNAL + signal_number
     return status or (ExitStatus.OK if outcome is Outcome.SUCCEEDED else ExitStatus.FAULT)

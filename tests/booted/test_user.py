@@ -1,5 +1,6 @@
 """install.sh --user: the service of an ordinary user, in his own service manager and home."""
 
+import contextlib
 import json
 from types import SimpleNamespace
 
@@ -97,6 +98,15 @@ def test_an_upgrade_leaves_settings_and_script_as_they_are(machine, installed_by
     assert (machine.read(SCRIPT), machine.read(SETTINGS)) == ("print('mine')\n", "SCHED_ENV=prod\n")
 
 
+def test_an_upgrade_takes_away_what_only_the_older_version_had(machine, installed_by_her):
+    old = f"{HOME}/.local/share/doc/main-scheduler/old.md"
+    installed_by_her.run("sh", "-c", f"touch {old}; echo {old} >>~/.local/lib/main-scheduler/files")
+    installed_by_her.run(f"{SOURCE}/deploy/install.sh", "--user")
+    assert not machine.exists(old)
+    assert machine.exists(f"{HOME}/.local/share/doc/main-scheduler/README.md")
+    assert installed_by_her.run("main-scheduler", "--version").returncode == 0
+
+
 def test_the_settings_are_where_her_service_manager_looks_whatever_her_shell_has_set(machine, ana):
     shell = ("XDG_CONFIG_HOME=/home/ana/elsewhere", "XDG_STATE_HOME=relative")
     ana.run("env", *shell, f"{SOURCE}/deploy/install.sh", "--user")
@@ -152,21 +162,24 @@ def test_what_speaks_of_the_system_or_of_a_directory_does_not_take_user(machine,
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_without_the_systems_service_a_user_who_forgets_the_option_is_told_of_it(machine, installed_by_her):
-    machine.run("mkdir /tmp/away; mv /usr/local/lib/systemd/system /etc/default/main-scheduler /tmp/away/")
+@contextlib.contextmanager
+def hidden(machine, folder):
+    machine.run(f"mv {folder} {folder}.away")
     try:
-        done = installed_by_her.run("sh", "-c", "cd; main-scheduler list; main-scheduler status", check=False)
+        yield
     finally:
-        machine.run("mv /tmp/away/system /usr/local/lib/systemd/; mv /tmp/away/* /etc/default/; rmdir /tmp/away")
+        machine.run(f"mv {folder}.away {folder}")
+
+
+def test_without_the_systems_service_a_user_who_forgets_the_option_is_told_of_it(machine, installed_by_her):
+    with hidden(machine, "/usr/local/lib/systemd/system"), hidden(machine, "/etc/default/main-scheduler"):
+        done = installed_by_her.run("sh", "-c", "cd; main-scheduler list; main-scheduler status", check=False)
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.count("main-scheduler --user speaks of yours") == 2
 
 
 def test_without_an_installation_of_his_a_user_is_told_how(machine, ana):
-    machine.run("mkdir /tmp/away; mv /usr/local/lib/systemd/user /tmp/away/")
-    try:
+    with hidden(machine, "/usr/local/lib/systemd/user"):
         done = ana.run("/usr/local/bin/main-scheduler", "--user", "status", check=False)
-    finally:
-        machine.run("mv /tmp/away/user /usr/local/lib/systemd/; rmdir /tmp/away")
     assert done.returncode == 1
     assert "install.sh --user" in done.stderr

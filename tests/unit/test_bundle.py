@@ -233,6 +233,7 @@ NOT_INSTALLED = {
         "files",
         "install.sh",
         "main-scheduler.spec",
+        "needs.sh",
         "purge.sh",
         "run.sh",
         "stage.sh",
