@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,10 @@ _LEFT_OUT = re.compile(
     r"|PIDFile|Sockets|OpenFile|Success.*|RuntimeMaxSec|EnvironmentFile|LoadCredential|RuntimeDirectoryPreserve"
     r"|RemainAfterExit|RemoveIPC"
 )
+# Of the unit in the journal: why it did not start, and what comes after that.
+_WHY_NOT = re.compile(r"Failed (?!with|at|to start)(.*)|(was )?skipped(,| because of).*|Assertion failed.*")
+_LAST_WORDS = re.compile(rf"{_WHY_NOT.pattern}|Failed (with|to start)|Finished|Deactivated")
+_LAST_WORDS_LAST = 5.0  # seconds
 _OWN = """Type=oneshot
 TimeoutStartSec=30
 RuntimeDirectoryPreserve=yes
@@ -185,9 +190,12 @@ def _why_not_started(name: str, directory: Path) -> str:
     """In systemd's words, which name what is missing in the sandbox; or in those of a fault of ours."""
     with suppress(OSError, IndexError):
         return words.printable((directory / "errors").read_text(errors="replace").splitlines()[-1])
-    units.said("journalctl", "--sync")
-    told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
-    why = re.search(r"Failed (?!with|at|to start)(.*)|(was )?skipped(,| because of).*|Assertion failed.*", told)
+    told, deadline = "", time.monotonic() + _LAST_WORDS_LAST
+    # After journalctl --sync, lines that were sent before may still be missing; they come in the order of sending.
+    while not _LAST_WORDS.search(told) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
+    why = _WHY_NOT.search(told)
     return words.printable(f"systemd could not start it: {why[0] if why else 'journalctl says more'}")
 
 

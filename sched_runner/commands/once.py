@@ -113,5 +113,8 @@ class _Silence:
     def ended(self, *_: object) -> None:
         """Nothing."""
 
+    def alert_is_due(self, *_: object) -> None:
+        """Nothing."""
+
     def close(self, seconds: float) -> None:
         """Nothing."""

@@ -118,7 +118,8 @@ class Runs:
             run = replace(run, reason=error_line(errors.last()))
         self._outputs.tell()
         self._schedule.plan_retry(run, settings)
-        self._record(run, output)
+        if self._record(run, output):
+            self._monitoring.alert_is_due(environ)
         self._tell(run, execution.leftovers, errors, settings, is_sandboxed=is_sandboxed(environ))
         self._monitoring.ended(settings, environ, self._store.state, run, output)
         self._schedule.wakeup()
@@ -142,8 +143,8 @@ class Runs:
             log.exception("run %d is ended, for the scheduler had a fault of its own", run.number)
             return run.end(Outcome.KILLED, reason=f"the scheduler had a fault of its own: {error}")
 
-    def _record(self, run: Run, output: Tail) -> None:
-        """Write what outlives the scheduler: the marker of a success, the state, and what alerts go by."""
+    def _record(self, run: Run, output: Tail) -> bool:
+        """Write what outlives the scheduler; whether the run is worth an alert, as a failure or a recovery."""
         failed_before = self._store.state.failures_in_a_row > 0
         ended = words.timestamp(run.ended or 0.0)
         if run.outcome is Outcome.SUCCEEDED:
@@ -153,6 +154,9 @@ class Runs:
             self._store.write_json(store.FAILURE, self._failure(run, output.last(_REPORTED_LINES)))
         elif run.outcome is Outcome.SUCCEEDED and failed_before:
             self._store.write_json(store.FAILURE, self._store.read_object(store.FAILURE) | {"recovered": ended})
+        else:
+            return False
+        return True
 
     def _failure(self, run: Run, tail: Sequence[str]) -> dict[str, object]:
         """What last_failure.json says of a run whose output ended with the lines ``tail``."""

@@ -1,8 +1,9 @@
-"""What is told to the outside at the begin and the end of each run: pings and the metrics file. Both are optional."""
+"""What is told to the outside when a run begins or ends: pings, the metrics file, and that an alert is due."""
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from sched_runner.output.capture import Tail
@@ -17,6 +18,7 @@ from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, h
 from sched_runner.troubles import Trouble, fault_of
 
 _PUBLIC = 0o644  # the node exporter is another user
+_ALERT_DUE = "alert_due"
 
 
 class Monitoring:
@@ -26,7 +28,7 @@ class Monitoring:
         self._name = name
         self._pinger = Pinger()
         self._credential = Trouble("the credential ping-url", "used")
-        self._metrics: dict[Path, Trouble] = {}
+        self._files: dict[Path, Trouble] = {}
         self._writes = threading.Lock()
         self._run_id = ""
 
@@ -61,13 +63,24 @@ class Monitoring:
 
     def planned(self, settings: Settings, state: State) -> None:
         """The next run is due at another time. The loop and a run may say so at once: they share a new file's name."""
-        file = settings.metrics_file
-        if file is None:
-            return
+        if file := settings.metrics_file:
+            render = partial(metrics.render, self._name, state)
+            self._write(file, lambda: write_atomic(file, render(), durable=False, mode=_PUBLIC))
+
+    def alert_is_due(self, environ: Mapping[str, str]) -> None:
+        """Start the alert's unit, which takes the file away first: what comes later starts it anew.
+
+        Its path unit asks for the file whenever the unit has ended; of a file that changes it would not learn then
+        (systemd.path(5), PathExists= and PathChanged=).
+        """
+        if directory := environ.get("STATE_DIRECTORY"):
+            file = Path(directory.split(":")[0], _ALERT_DUE)
+            self._write(file, lambda: write_atomic(file, ""))
+
+    def _write(self, file: Path, attempt: Callable[[], None]) -> None:
         with self._writes:
-            text = metrics.render(self._name, state)
-            trouble = self._metrics.setdefault(file, Trouble(str(file)))
-            trouble.report(fault_of(lambda: write_atomic(file, text, durable=False, mode=_PUBLIC)))
+            trouble = self._files.setdefault(file, Trouble(str(file)))
+            trouble.report(fault_of(attempt))
         trouble.tell()
 
     def close(self, seconds: float) -> None:

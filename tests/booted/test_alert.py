@@ -125,6 +125,45 @@ def test_what_happens_during_a_delivery_is_told_without_the_timer(machine, servi
     assert "all is well again" in alerts.await_records(2)[1]
 
 
+def test_what_happens_while_the_alert_s_unit_ends_is_told_without_the_timer(machine, service):
+    alerts = Alerts(service)
+    ending = f"[Service]\nExecStopPost=+/bin/sh -c 'mkdir -p {TOLD}; until [ -e {TOLD}/go_on ]; do sleep 0.1; done'\n"
+    machine.write(f"/etc/systemd/system/{alerts.name}.service.d/ending.conf", ending)
+    machine.run("systemctl daemon-reload")
+    service.settings(SCHED_ENV="prod")
+    service.script(FAILS_UNTIL_WELL)
+    alerts.switch_on("path")
+    service.start()
+    machine.wait_until(lambda: machine.exists(TOLD), 20, "the alert has been told, its unit ends")
+    machine.write(f"{service.state}/well", "")
+    service.trigger()
+    assert service.wait_for_runs(2) == ["failed", "succeeded"]
+    assert not alerts.has_ended()
+    machine.write(f"{TOLD}/go_on", "")
+    assert "all is well again" in alerts.await_records(2)[1]
+
+
+LEAVES_WHAT_STARTS_THE_ALERT = """
+import os, sys
+path = os.environ["STATE_DIRECTORY"] + "/alert_due"
+os.makedirs(path + "/deep")
+os.chmod(path, 0)
+sys.exit(3)
+"""
+
+
+def test_whatever_main_py_leaves_for_the_path_unit_starts_the_alert_once(machine, service):
+    alerts = Alerts(service)
+    service.settings(SCHED_ENV="prod")
+    service.script(LEAVES_WHAT_STARTS_THE_ALERT)
+    alerts.switch_on("path")
+    service.start()
+    assert alerts.await_records(1) == ["run 1 failed: exit status 3"]
+    machine.wait_until(alerts.has_ended, 20, "the alert unit is at rest")
+    assert machine.property(f"{alerts.name}.path", "SubState") == "waiting"
+    assert not machine.exists(f"{service.state}/alert_due")
+
+
 def test_a_mail_that_cannot_be_sent_is_tried_again_and_the_record_is_not_repeated(machine, service):
     alerts = Alerts(service)
     service.settings(SCHED_ENV="prod", SCHED_ALERT_MAIL="root")

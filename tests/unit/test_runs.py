@@ -40,7 +40,23 @@ def record(runs, run, *lines):
     output = Tail("stdout", "stderr")
     for line in lines:
         output.take(run.number, "stderr", [Piece(continued=False, text=line)])
-    runs._record(run, output)
+    return runs._record(run, output)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_worth_an_alert"),
+    [
+        ([Outcome.SUCCEEDED], False),
+        ([Outcome.INTERRUPTED], False),
+        *(([outcome], True) for outcome in FAILURES),
+        ([Outcome.FAILED, Outcome.INTERRUPTED], False),
+        ([Outcome.FAILED, Outcome.INTERRUPTED, Outcome.SUCCEEDED], True),
+        ([Outcome.FAILED, Outcome.SUCCEEDED, Outcome.SUCCEEDED], False),
+    ],
+)
+def test_a_failure_and_the_first_success_after_one_are_worth_an_alert(runs, outcomes, is_worth_an_alert):
+    found = [record(runs, replace(ended(outcome), number=number)) for number, outcome in enumerate(outcomes, 7)]
+    assert found[-1] is is_worth_an_alert
 
 
 def test_the_marker_is_one_line_with_the_time(runs, tmp_path, monkeypatch):

@@ -127,6 +127,23 @@ def test_a_report_that_main_py_has_forged_is_none(tmp_path, written):
     assert inspection._read(tmp_path / "none") is None
 
 
+@pytest.mark.parametrize(
+    ("printed", "why"),
+    [
+        (["", "Starting it...\n", "Starting it...\nFailed to set up mount: /srv\nFailed with result 'x'.\n"],
+         "Failed to set up mount: /srv"),
+        (["", "Main process exited\nFailed with result 'timeout'.\n"], "journalctl says more"),
+        ([""], "journalctl says more"),
+    ],
+)  # fmt: skip
+def test_what_the_journal_has_late_is_waited_for_but_not_for_ever(tmp_path, monkeypatch, printed, why):
+    clock = iter(range(1000))
+    monkeypatch.setattr(inspection.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(inspection.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(units, "said", lambda *_: printed.pop(0) if len(printed) > 1 else printed[0])
+    assert inspection._why_not_started("a.service", tmp_path) == f"systemd could not start it: {why}"
+
+
 def test_a_report_is_read_as_it_was_written(tmp_path):
     made = Report({"SCHED_ENV": "prod"}, ["SCHED_ENV"], [1.0], [], ["a warning"], ["a fault"])
     (tmp_path / "report").write_text(json.dumps(asdict(made)))
