@@ -74,10 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _call(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.function(arguments))
-    except FileNotFoundError as error:
-        if error.filename is not None:  # so it is not of getcwd(2)
-            raise
-        raise OperatorError("the current directory was removed: go to another") from None
+    except FileNotFoundError:
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise OperatorError("the current directory was removed: go to another") from None
+        raise
 
 
 def _tell(error: SettingsError) -> None:

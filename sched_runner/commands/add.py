@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sched_runner import clock, words
 from sched_runner.commands import inspection, instance, restart, units
-from sched_runner.commands.installation import owner_of, unit_named, user_of
+from sched_runner.commands.configured import owner_of, unit_named, user_of
 from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import Unit

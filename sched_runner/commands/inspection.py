@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import units
-from sched_runner.commands.installation import as_configured, owner_of, unit_named
+from sched_runner.commands.configured import as_configured, owner_of, unit_named
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import Line, Unit

@@ -4,35 +4,36 @@ import argparse
 import difflib
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import units
+from sched_runner.commands.configured import (
+    ACCOUNT,
+    as_configured,
+    environ_of,
+    environ_of_manager,
+    owner_of,
+    unit_named,
+)
 from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
 from sched_runner.commands.units import MINIMAL, Unit
 from sched_runner.exit_status import ExitStatus
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of
-from sched_runner.settings import environment_file, places
+from sched_runner.settings import places
 from sched_runner.settings.places import Folders, Place
 from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings
 
-_ACCOUNT = "main-scheduler"
 _HOW_A_USER_INSTALLS = "./deploy/install.sh --user installs one"
 # What root's environment gives to a command that becomes another user: nothing of root's own.
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
-PROPERTIES = (
-    *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
-    *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
-    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
-)
 
 
 def environ() -> Mapping[str, str]:
@@ -111,7 +112,7 @@ def who_may(path: Path) -> str:
     """Whom to ask about a file or directory that this user may not read."""
     import grp
 
-    group = _ACCOUNT
+    group = ACCOUNT
     with suppress(OSError, KeyError):
         group = grp.getgrgid(path.stat().st_gid).gr_name
     return f"only root and members of the group {group} may look at {path}: try with sudo"
@@ -158,7 +159,7 @@ def folders(*, is_users: bool) -> Folders:
         return places.of_system()
     try:
         # What a shell has set later than the service manager began, the services do not know.
-        return places.of_user(Path.home(), _environ_of_manager(is_users=True) or environ())
+        return places.of_user(Path.home(), environ_of_manager(is_users=True) or environ())
     except RuntimeError:
         raise OperatorError("this user has no home, where services of his own would be") from None
     except OSError as error:  # HOME is another user's
@@ -181,11 +182,6 @@ def check_name(instance: str) -> None:
         )
 
 
-def unit_named(name: str, *, is_users: bool = False) -> Unit:
-    """What systemd knows of the unit."""
-    return units.show([name], *PROPERTIES, is_users=is_users).get(name, {})
-
-
 def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
     unit = unit_named(f"{place.name}.service", is_users=place.is_users)
@@ -201,73 +197,9 @@ def known(place: Place) -> Unit:
     )
 
 
-def environ_of(place: Place, unit: Unit) -> dict[str, str]:
-    """The environment that systemd gives the service, as far as this user may read the environment files."""
-    found = MINIMAL | {
-        "STATE_DIRECTORY": str(place.state_dir),
-        "LOGS_DIRECTORY": str(place.log_dir),
-        "HOME": str(place.state_dir),
-    }
-    if place.is_users:
-        found["HOME"] = str(Path.home())
-    found |= _environ_of_manager(is_users=place.is_users)
-    with suppress(ValueError):
-        found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
-    lines = (line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines())
-    for path, _ in units.environment_files(list(lines)):
-        found |= environment_file.read(path).values
-    unset = unit.get("UnsetEnvironment", "").split()
-    return {name: value for name, value in found.items() if not {name, f"{name}={value}"} & {*unset}}
-
-
-@cache
-def _environ_of_manager(*, is_users: bool) -> dict[str, str]:
-    """What the service manager gives to every service."""
-    lines = units.said("systemctl", "--user" if is_users else "--system", "show-environment").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line and "=$'" not in line)
-
-
 def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installation:
     """The installed service with the environment that systemd gives it."""
     return Installation(place, Source(given, place.env_file, place), is_service=True, unit=unit)
-
-
-def as_configured(place: Place, unit: Unit) -> Place:
-    """The place as drop-ins have changed it: directories, and what the unit's command names."""
-    named = dict(re.findall(r" --(env-file|main)[ =](/\S+)", unit.get("ExecStart", "")))
-    workdir = unit.get("WorkingDirectory", "")
-    state, logs = (re.match(r"[^\s:]+", unit.get(name, "")) for name in ("StateDirectory", "LogsDirectory"))
-    return replace(
-        place,
-        main=Path(named.get("main", place.main)),
-        env_file=Path(named["env-file"]) if "env-file" in named else place.env_file,
-        workdir=Path(workdir) if workdir.startswith("/") and workdir != "/" else place.workdir,
-        state_dir=place.state_dir.parent / state[0] if state else place.state_dir,
-        log_dir=place.log_dir.parent / logs[0] if logs else place.log_dir,
-    )
-
-
-def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
-    """User and group: systemd has given them the state directory; before the first start, whom the unit names."""
-    if place.is_users:
-        return os.getuid(), os.getgid()
-    with suppress(FileNotFoundError):
-        found = place.state_dir.lstat()
-        if found.st_uid != 0:  # else systemd has not given it to the service yet
-            return found.st_uid, found.st_gid
-    return user_of(place, unit)
-
-
-def user_of(place: Place, unit: Unit) -> tuple[int, int]:
-    """User and group whom the unit names. Raises OperatorError."""
-    import pwd
-
-    name = unit.get("User") or _ACCOUNT
-    try:
-        user = pwd.getpwnam(name)
-    except KeyError:
-        raise OperatorError(f"there is no user {name}, as whom {place.name} runs") from None
-    return user.pw_uid, user.pw_gid
 
 
 def _find_here(*, asked: bool) -> Installation:

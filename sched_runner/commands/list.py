@@ -9,16 +9,8 @@ from typing import Any, NamedTuple
 
 from sched_runner import clock, words
 from sched_runner.commands import units
-from sched_runner.commands.installation import (
-    PROPERTIES,
-    as_configured,
-    environ,
-    environ_of,
-    folders,
-    hint_of_user,
-    installed,
-    owner_of,
-)
+from sched_runner.commands.configured import PROPERTIES, as_configured, environ_of, owner_of
+from sched_runner.commands.installation import environ, folders, hint_of_user, installed
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
 from sched_runner.output.live import is_coloured

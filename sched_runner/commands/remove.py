@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import instance, restart
-from sched_runner.commands.installation import as_configured, environ_of, installed, known, owner_of, unit_named
+from sched_runner.commands.configured import as_configured, environ_of, owner_of, unit_named
+from sched_runner.commands.installation import installed, known
 from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
 from sched_runner.exit_status import ExitStatus

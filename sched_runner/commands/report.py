@@ -188,11 +188,11 @@ def _of_the_alert(alert: tuple[str, ...], environ: Mapping[str, str]) -> Iterato
 
 
 def _of_the_proxy(ping_url: str, environ: Mapping[str, str]) -> Iterator[str]:
-    from sched_runner.tell.post import PostError, proxy_for
+    from sched_runner.tell.request import RequestError, proxy_for
 
     try:
         proxy_for(urlsplit(ping_url), environ)
-    except (PostError, ValueError) as error:
+    except (RequestError, ValueError) as error:
         yield f"SCHED_PING_URL: {error}"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from sched_runner import words
 from sched_runner.commands import inspection, units
-from sched_runner.commands.installation import unit_named
+from sched_runner.commands.configured import unit_named
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
 from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
@@ -77,11 +77,11 @@ def restart(name: str, *, now: bool) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
             _say(f"restarting {name}")
-            units.said("systemctl", "stop", name, patience=None)  # systemd knows how long a stop may take
-            held.close()
-            start(name)
+            start(name, lambda name, patience: units.restart(name, int(pid), held.close, patience))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if unit_named(name).get("MainPID") == pid:
+        raise OperatorError(f"{name} goes on as it was: systemctl restart {name} says why")
 
 
 def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
@@ -107,17 +107,17 @@ def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
 
 def start(
     name: str,
+    systemctl: Callable[[str, float], bool] = units.start,
     look: Callable[[str], Unit] = unit_named,
-    systemctl_start: Callable[[str, float], bool] = units.start,
     pause: float = _STAYS_UP,
 ) -> None:
-    """Start a service, and see whether it stays up. Raises OperatorError.
+    """Start a service by what ``systemctl`` does, and see whether it stays up. Raises OperatorError.
 
     Another, such as Pacemaker, may cancel the start for one of its own.
     """
     unit: Unit = {}
     for _ in range(_ATTEMPTS):
-        is_done = systemctl_start(name, _START_TAKES)
+        is_done = systemctl(name, _START_TAKES)
         unit = settled(name, look)
         if is_done or unit.get("ActiveState") != "inactive":
             break

@@ -1,15 +1,18 @@
 """What systemd knows of our units: systemctl(1), and the text of a unit and its drop-ins (systemd.syntax(7))."""
 
+import contextlib
 import glob
 import os
 import re
+import select
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from sched_runner.exit_status import ExitStatus
+from sched_runner.settings.places import journal_of
 
 # What systemd gives a service (systemd.exec(5), Environment Variables in Spawned Processes).
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -44,12 +47,41 @@ def start(name: str, patience: float) -> bool:
     return did("systemctl", "start", "--", name, patience=patience)
 
 
+def restart(name: str, pid: int, is_gone: Callable[[], None], patience: float) -> bool:
+    """Restart a unit, and wait until it is ready; whether that was done. Raises OSError.
+
+    It is one job of systemd's: between two, who looks at the unit (Pacemaker) would see that it is down. ``is_gone`` is
+    called when the process ``pid`` is, or when systemd is done without that; it starts the next process meanwhile.
+    """
+    nothing = subprocess.DEVNULL
+    command = ["systemctl", "restart", "--", name]
+    with subprocess.Popen(command, env=_environ(), stdin=nothing, stdout=nothing, stderr=nothing) as systemctl:
+        _wait_for_one_of(pid, systemctl.pid)
+        is_gone()
+        with suppress(subprocess.TimeoutExpired):
+            return systemctl.wait(patience) == 0
+        systemctl.kill()
+    return False
+
+
+def _wait_for_one_of(*pids: int) -> None:
+    poller = select.poll()
+    with contextlib.ExitStack() as opened:
+        for pid in pids:
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                return
+            opened.callback(os.close, descriptor)
+            poller.register(descriptor, select.POLLIN)
+        poller.poll()
+
+
 def _ended(command: Sequence[str], patience: float | None) -> subprocess.CompletedProcess[bytes] | None:
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
             command,
-            # Where systemctl --user finds the user's service manager, if this is no session of his (sudo, su).
-            env={"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **MINIMAL},
+            env=_environ(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -57,6 +89,11 @@ def _ended(command: Sequence[str], patience: float | None) -> subprocess.Complet
             check=False,
         )
     return None
+
+
+def _environ() -> Mapping[str, str]:
+    # Where systemctl --user finds the user's service manager, if this is no session of his (sudo, su).
+    return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **MINIMAL}
 
 
 def show(names: Sequence[str], *properties: str, is_users: bool = False) -> dict[str, Unit]:
@@ -110,7 +147,7 @@ def not_enabled(names: Sequence[str]) -> str:
 
 def why_down(unit: Unit, *, is_users: bool = False) -> str:
     """Why the unit is not up, in words; empty if nobody wanted it to be."""
-    more = f"journalctl {'--user ' if is_users else ''}-u {unit.get('Id')}"
+    more = journal_of(unit.get("Id", ""), is_users=is_users)
     if unit.get("LoadState") == "masked":
         return "it is masked: systemctl unmask undoes that"
     active, status = unit.get("ActiveState"), unit.get("ExecMainStatus", "")

@@ -3,6 +3,7 @@
 import logging
 import math
 import select
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -30,6 +31,7 @@ _LEVELS = {Outcome.SUCCEEDED: logging.INFO, Outcome.INTERRUPTED: logging.WARNING
 _STDERR_LINES = 20
 _REPORTED_LINES = 50
 _NAMED = 5
+_PATIENCE = 0.5  # seconds
 
 
 class Schedule(Protocol):
@@ -86,10 +88,11 @@ class Runs:
         self._stop = stop
         self._schedule = schedule or Unscheduled()
         self._sweeper = Sweeper()
+        self._patient_until = time.monotonic() + _PATIENCE
 
     def make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run | None:
         """Run main.py and record how it went; None if another process has a run going."""
-        if not self._lock.acquire(LockFile.RUN):
+        if not self._acquire():
             holder = self._lock.holder(LockFile.RUN)
             fields = messages.fields(messages.RUN_SKIPPED, RUN=self._store.state.number)
             who = f"process {holder}" if holder else "another process"
@@ -103,6 +106,12 @@ class Runs:
             if self._store.state.running:  # something here has failed: the run has ended, and is not told
                 self._store.update(State.end_lost_run)
             self._lock.release(LockFile.RUN)
+
+    def _acquire(self) -> bool:
+        """Who has restarted a scheduler may give its lock back a little late."""
+        while not (is_ours := self._lock.acquire(LockFile.RUN)) and time.monotonic() < self._patient_until:
+            time.sleep(0.01)
+        return is_ours
 
     def _make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run:
         # Not durable yet: a disk that takes its time would delay the run.

@@ -15,6 +15,11 @@ _USER_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/sys
 COMMAND = os.path.normpath(os.path.join(__file__, "../" * 5, "bin/main-scheduler"))
 
 
+def journal_of(unit: str, *, is_users: bool) -> str:
+    """The command that shows the journal of a unit of the system's, or of a user's service manager."""
+    return f"journalctl {'--user ' if is_users else ''}-u {unit}"
+
+
 @dataclass(frozen=True)
 class Place:
     """The name of a scheduler and its paths.
@@ -34,7 +39,7 @@ class Place:
     @property
     def journal(self) -> str:
         """What shows its journal."""
-        return f"journalctl {'--user ' if self.is_users else ''}-u {self.name}"
+        return journal_of(self.name, is_users=self.is_users)
 
     @property
     def alert(self) -> str:

@@ -59,18 +59,18 @@ def filled(url: str, run: Run) -> str:
     return PLACEHOLDER.sub(lambda match: values[match[1]], url)
 
 
-def _post(ping: Ping) -> None:
-    """Raises what post.post raises."""
-    from sched_runner.tell.post import post  # only for those who ping: it needs ssl
+def _request(ping: Ping) -> None:
+    """Raises what request.send raises."""
+    from sched_runner.tell import request  # only for those who ping: it needs ssl
 
-    post(ping.url, ping.body, ping.environ, _TIMEOUT)
+    request.send(ping.url, ping.body, ping.environ, _TIMEOUT)
 
 
 class Pinger:
     """Sends pings in order, in a thread of its own; what it cannot deliver is told once."""
 
-    def __init__(self, post: Callable[[Ping], Any] = _post) -> None:
-        self._post = post
+    def __init__(self, request: Callable[[Ping], Any] = _request) -> None:
+        self._request = request
         self._queue: queue.Queue[Ping] = queue.Queue(_QUEUED)
         self._thread: threading.Thread | None = None
         self._trouble = Trouble("the ping", "delivered")
@@ -139,7 +139,7 @@ class Pinger:
 
     def _fault_of(self, ping: Ping) -> str:
         try:
-            self._post(ping)
+            self._request(ping)
         except OSError as error:
             return str(error) or type(error).__name__
         except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw must not end the pings

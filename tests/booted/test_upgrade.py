@@ -1,5 +1,7 @@
 """An upgrade that does not come up: what was up is up afterwards, with the old version; and install.sh says so."""
 
+import json
+
 import pytest
 from service import GATED, SOURCE, wait_for_end
 
@@ -185,6 +187,29 @@ def test_what_was_stopped_meanwhile_stays_stopped(machine, service):
     service.stop()
     wait_for_end(machine, "restart-of-stopped")
     assert service.property("ActiveState") == "inactive"
+
+
+def test_a_restart_is_one_job_so_that_nobody_finds_the_service_down(machine, service):
+    pid = gated(service)
+    service.end_run()
+    assert service.wait_for_runs(1) == ["succeeded"]
+    machine.forget_journal()
+    machine.run("main-scheduler restart")
+    assert service.property("MainPID") not in (pid, "0")
+    lines = machine.journal("_PID=1", f"UNIT={service.unit}", output="json").splitlines()
+    jobs = [entry["JOB_ID"] for entry in map(json.loads, lines) if "JOB_ID" in entry]
+    assert (len(jobs) >= 2, len({*jobs})) == (True, 1)  # stop and start
+
+
+def test_a_service_that_systemd_does_not_restart_is_no_success(machine, service):
+    pid = gated(service)
+    service.drop_in("[Unit]\nRefuseManualStop=yes\n")
+    try:
+        asked = machine.run("main-scheduler restart --now", check=False)
+    finally:
+        service.drop_in("")
+    assert (asked.returncode, service.property("MainPID")) == (1, pid)
+    assert f"{service.unit} goes on as it was" in asked.stderr
 
 
 def test_restart_is_for_root(machine, service):

@@ -87,7 +87,7 @@ def test_the_leaves_import_nothing_of_ours():
         ("systemd.", {"output/journal"}),
         ("subprocess.", {"commands/units", "run/execution", "settings/calendars", "tell/deliveries"}),
         ("dotenv.", {"settings/environment_file"}),
-        ("socket.getaddrinfo.", {"tell/post"}),
+        ("socket.getaddrinfo.", {"tell/request"}),
         ("os.environ.", {"commands/installation", "commands/run"}),
         ("sys.argv.", {"run/launcher"}),
         ("signal.signal.", {"schedule/signals"}),

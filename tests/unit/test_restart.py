@@ -43,7 +43,7 @@ class Systemctl:
 def start(*units, done=(True,)):
     """Start a unit that then looks like that; gives how often it was tried."""
     systemctl = Systemctl(done)
-    restart.start("x", seen(*units), systemctl.start, pause=0)
+    restart.start("x", systemctl.start, seen(*units), pause=0)
     return systemctl.starts
 
 

@@ -13,6 +13,7 @@ from sched_runner.record.lock import LockFile
 from sched_runner.record.outcome import FAILURES, Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.store import Store
+from sched_runner.run import runs as runs_module
 from sched_runner.run.execution import Leftovers, NotStartedError
 from sched_runner.run.runs import Runs
 from sched_runner.settings import places, table
@@ -149,11 +150,26 @@ def test_whatever_fails_in_the_scheduler_while_a_run_goes_on_it_is_ended_and_tol
     assert caplog.records[-1].getMessage() == "run 1 is ended, for the scheduler had a fault of its own"
 
 
+def lock_of_another(directory):
+    """The lock of a run, held as another process would: its locks are the descriptor's own (F_OFD_SETLK)."""
+    other = os.open(directory / "lock", os.O_RDWR)
+    fcntl.fcntl(other, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, LockFile.RUN, 1, 0))
+    return other
+
+
+def test_who_gives_the_lock_back_a_little_late_costs_no_run(tmp_path, monkeypatch):
+    lock = LockFile(tmp_path)
+    runs = Runs(Store(tmp_path, lock), lock, None, None, -1)
+    other = lock_of_another(tmp_path)
+    monkeypatch.setattr(runs_module.time, "sleep", lambda seconds: os.close(other))
+    monkeypatch.setattr(runs_module.time, "monotonic", lambda: 0.0)
+    assert runs._acquire()
+
+
 def test_where_another_process_has_a_run_going_none_is_made_and_that_is_counted_and_told(tmp_path, caplog):
     lock = LockFile(tmp_path)
     kept = Store(tmp_path, lock)
-    other = os.open(tmp_path / "lock", os.O_RDWR)  # its locks are its own, as another process's are (F_OFD_SETLK)
-    fcntl.fcntl(other, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, LockFile.RUN, 1, 0))
+    lock_of_another(tmp_path)
     told = Told()
     assert Runs(kept, lock, told, told, -1, told).make_run(SETTINGS, {}) is None
     assert (store.load(tmp_path).skipped, store.load(tmp_path).number, told.calls) == (1, 0, [])

@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sched_runner.tell import post
-from sched_runner.tell.post import PostError
+from sched_runner.tell import request
+from sched_runner.tell.request import RequestError
 
 PROXY = "http://proxy.example.org:3128"
 
@@ -30,19 +30,19 @@ PROXY = "http://proxy.example.org:3128"
     ],
 )
 def test_the_proxy_is_that_of_the_settings_but_for_those_that_need_none(url, environ, wanted):
-    found = post.proxy_for(urlsplit(url), environ)
+    found = request.proxy_for(urlsplit(url), environ)
     assert (found and found.geturl()) == wanted
 
 
 @pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "https://proxy", "http://"])
 def test_a_proxy_of_another_kind_is_refused_in_words_without_its_address(proxy):
-    with pytest.raises(PostError, match=r"^a proxy must have an address like http://proxy.example.org:3128$"):
-        post.proxy_for(urlsplit("http://hc-ping.com"), {"http_proxy": proxy})
+    with pytest.raises(RequestError, match=r"^a proxy must have an address like http://proxy.example.org:3128$"):
+        request.proxy_for(urlsplit("http://hc-ping.com"), {"http_proxy": proxy})
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_what_means_success_is_one(status):
-    post._check("server", status)
+    request._check("server", status)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_what_means_success_is_one(status):
     ],
 )
 def test_what_does_not_is_told_by_its_number(status, said):
-    with pytest.raises(PostError) as told:
-        post._check("server", status)
+    with pytest.raises(RequestError) as told:
+        request._check("server", status)
     assert str(told.value) == said

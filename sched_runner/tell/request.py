@@ -18,11 +18,11 @@ _PORTS = {"http": 80, "https": 443}
 _SAFE = "/?%:@!$&'()*+,;=-._~"  # in a path and a query (RFC 3986)
 
 
-class PostError(OSError):
+class RequestError(OSError):
     """The server, or the proxy, does not take it. The words are ours, none are the server's."""
 
 
-def post(url: str, body: bytes | None, environ: Mapping[str, str], seconds: float) -> None:
+def send(url: str, body: bytes | None, environ: Mapping[str, str], seconds: float) -> None:
     """Send ``body`` to an address of http or https, by the proxy that ``environ`` names; without a body it is a GET.
 
     Raises OSError; the words of other errors may repeat the address, which may be a secret.
@@ -53,7 +53,7 @@ def post(url: str, body: bytes | None, environ: Mapping[str, str], seconds: floa
 
 
 def proxy_for(server: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:
-    """The proxy for this server, as curl and urllib understand ``https_proxy`` and ``no_proxy``. Raises PostError."""
+    """The proxy for this server, as curl and urllib understand ``https_proxy`` and ``no_proxy``. RequestError."""
 
     def value(name: str) -> str:
         return environ.get(name) or environ.get(name.upper(), "")
@@ -67,7 +67,7 @@ def proxy_for(server: SplitResult, environ: Mapping[str, str]) -> SplitResult | 
         return None
     proxy = urlsplit(address if "://" in address else f"http://{address}")
     if proxy.scheme != "http" or not proxy.hostname:
-        raise PostError("a proxy must have an address like http://proxy.example.org:3128")
+        raise RequestError("a proxy must have an address like http://proxy.example.org:3128")
     return proxy
 
 
@@ -100,7 +100,7 @@ def _request(method: str, target: str, server: SplitResult, headers: str) -> byt
 def _connect(server: SplitResult, deadline: float) -> socket.socket:
     """Each address of the server gets a share of the time: the first may be one that never answers."""
     found = socket.getaddrinfo(_host(server).strip("[]"), _port(server), type=socket.SOCK_STREAM)
-    fault: OSError = PostError("the server has no address")
+    fault: OSError = RequestError("the server has no address")
     for rest, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
         connection = socket.socket(family, kind, protocol)
         try:
@@ -132,16 +132,18 @@ def _answer(connection: socket.socket, request: bytes, end: bytes, deadline: flo
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise PostError("the server takes too long")
+        raise RequestError("the server takes too long")
     return left
 
 
 def _check(who: str, status: int) -> None:
-    """Raise PostError unless the status means that it was taken."""
+    """Raise RequestError unless the status means that it was taken."""
     if not status:
-        raise PostError(f"the {who} does not answer in HTTP")
+        raise RequestError(f"the {who} does not answer in HTTP")
     if 300 <= status < 400:
-        raise PostError(f"the {who} answers {status}, a redirect, which is not followed: set the address it leads to")
+        raise RequestError(
+            f"the {who} answers {status}, a redirect, which is not followed: set the address it leads to"
+        )
     if not 200 <= status < 300:
         phrase = next((f" {known.phrase}" for known in HTTPStatus if known == status), "")
-        raise PostError(f"the {who} answers {status}{phrase}")
+        raise RequestError(f"the {who} answers {status}{phrase}")

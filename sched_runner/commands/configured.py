@@ -1,0 +1,91 @@
+"""What a unit and its drop-ins give to the service: directories, user and environment."""
+
+import os
+import re
+import shlex
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from sched_runner.commands import units
+from sched_runner.commands.owner import OperatorError
+from sched_runner.commands.units import MINIMAL, Unit
+from sched_runner.settings import environment_file
+from sched_runner.settings.places import Place
+
+ACCOUNT = "main-scheduler"
+PROPERTIES = (
+    *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
+    *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
+    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
+)
+
+
+def unit_named(name: str, *, is_users: bool = False) -> Unit:
+    """What systemd knows of the unit."""
+    return units.show([name], *PROPERTIES, is_users=is_users).get(name, {})
+
+
+def as_configured(place: Place, unit: Unit) -> Place:
+    """The place as drop-ins have changed it: directories, and what the unit's command names."""
+    named = dict(re.findall(r" --(env-file|main)[ =](/\S+)", unit.get("ExecStart", "")))
+    workdir = unit.get("WorkingDirectory", "")
+    state, logs = (re.match(r"[^\s:]+", unit.get(name, "")) for name in ("StateDirectory", "LogsDirectory"))
+    return replace(
+        place,
+        main=Path(named.get("main", place.main)),
+        env_file=Path(named["env-file"]) if "env-file" in named else place.env_file,
+        workdir=Path(workdir) if workdir.startswith("/") and workdir != "/" else place.workdir,
+        state_dir=place.state_dir.parent / state[0] if state else place.state_dir,
+        log_dir=place.log_dir.parent / logs[0] if logs else place.log_dir,
+    )
+
+
+def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
+    """User and group: systemd has given them the state directory; before the first start, whom the unit names."""
+    if place.is_users:
+        return os.getuid(), os.getgid()
+    with suppress(FileNotFoundError):
+        found = place.state_dir.lstat()
+        if found.st_uid != 0:  # else systemd has not given it to the service yet
+            return found.st_uid, found.st_gid
+    return user_of(place, unit)
+
+
+def user_of(place: Place, unit: Unit) -> tuple[int, int]:
+    """User and group whom the unit names. Raises OperatorError."""
+    import pwd
+
+    name = unit.get("User") or ACCOUNT
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise OperatorError(f"there is no user {name}, as whom {place.name} runs") from None
+    return user.pw_uid, user.pw_gid
+
+
+def environ_of(place: Place, unit: Unit) -> dict[str, str]:
+    """The environment that systemd gives the service, as far as this user may read the environment files."""
+    found = MINIMAL | {
+        "STATE_DIRECTORY": str(place.state_dir),
+        "LOGS_DIRECTORY": str(place.log_dir),
+        "HOME": str(place.state_dir),
+    }
+    if place.is_users:
+        found["HOME"] = str(Path.home())
+    found |= environ_of_manager(is_users=place.is_users)
+    with suppress(ValueError):
+        found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
+    lines = (line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines())
+    for path, _ in units.environment_files(list(lines)):
+        found |= environment_file.read(path).values
+    unset = unit.get("UnsetEnvironment", "").split()
+    return {name: value for name, value in found.items() if not {name, f"{name}={value}"} & {*unset}}
+
+
+@cache
+def environ_of_manager(*, is_users: bool) -> dict[str, str]:
+    """What the service manager gives to every service."""
+    lines = units.said("systemctl", "--user" if is_users else "--system", "show-environment").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and "=$'" not in line)
