@@ -1,4 +1,4 @@
-"""The command: subcommands, and every fault of the operator's as one message and an exit status."""
+"""The command line: it calls a subcommand, and turns a fault of the operator's into one message and an exit status."""
 
 import argparse
 import io
@@ -45,7 +45,7 @@ main-scheduler status --here       of a scheduler started by hand in this direct
 main-scheduler COMMAND --help and man main-scheduler say more.
 """
 _OF_THE_SYSTEM = (add, alert, reload, remove, restart)
-_OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # or of one that they name themselves
+_OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # they take no instance, or add that argument themselves
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at exit fails again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python's flush at exit fails again
         return ExitStatus.SIGNAL + signal.SIGPIPE
     except SettingsError as error:
         _tell(error)
@@ -84,7 +84,7 @@ def _call(arguments: argparse.Namespace) -> int:
 
 def _tell(error: SettingsError) -> None:
     lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
-    # In the journal they are errors (sd-daemon(3)).
+    # <3> makes each line an error in the journal (sd-daemon(3)).
     begin = "<3>" if is_journal(environ(), 2) else ""
     print(begin + f"\n{begin}  ".join(lines), file=sys.stderr)
 
@@ -98,13 +98,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _prepare_standard_streams() -> None:
-    """If one is closed, the next file to be opened would take its place, and be written to as if it were it."""
+    """Open closed standard streams: else the next file to be opened takes the place of a stream and gets its output."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a mark or a file name that the locale lacks ends nothing
+            stream.reconfigure(errors="backslashreplace")  # print a character that the locale lacks as an escape
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--user", action="store_true", help="speak of your own services (systemctl --user)")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
-        # What has no help of its own is for systemd, and is not listed.
+        # The commands without HELP are for systemd, install.sh and packages: --help does not list these commands.
         command = commands.add_parser(name, **({"help": module.HELP} if hasattr(module, "HELP") else {}))
         command.description = getattr(module, "HELP", module.__doc__)
         if module not in _OF_NO_INSTANCE:

@@ -1,4 +1,4 @@
-"""``main-scheduler add``: a further script, as an instance of the service; all of it or nothing."""
+"""``main-scheduler add``: set up a further script as an instance of the service, completely or not at all."""
 
 import argparse
 import contextlib
@@ -25,7 +25,7 @@ _LONGEST = 4000  # characters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     instance.add_name(parser)
     parser.add_argument("script", metavar="SCRIPT", type=Path, help="the script; it stays where it is")
     how_often = parser.add_mutually_exclusive_group()
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Add it, and say what was done. Raises SettingsError, OperatorError."""
+    """Add the instance, and print what this has changed. Raises SettingsError, OperatorError."""
     place = instance.place_of(arguments, "add")
     values = _values(arguments)
     settings = table.load(values, place)
@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _values(arguments: argparse.Namespace) -> dict[str, str]:
-    """The settings that it needs. Raises OperatorError."""
+    """The settings of the new instance. Raises OperatorError."""
     if not (arguments.every or arguments.calendar or arguments.env):
         raise OperatorError(
             "say how often the script runs: --every 30min, --calendar 'Mon..Fri 08:30' or --env prod", ExitStatus.USAGE
@@ -66,14 +66,14 @@ def _values(arguments: argparse.Namespace) -> dict[str, str]:
         "SCHED_ENV": arguments.env,
         "SCHED_INTERVAL": arguments.every,
         "SCHED_CALENDAR": arguments.calendar,
-        # Who says at which times does not mean now.
+        # With --calendar the operator has named the times: the first run waits for one of them.
         "SCHED_START": "due" if arguments.calendar else "",
     }
     return {name: value for name, value in values.items() if value}
 
 
 def _script(path: Path) -> Path:
-    """The script, of which root asks only whether it is there. Raises OperatorError."""
+    """The absolute path of the script; root only asks whether it is a regular file. Raises OperatorError."""
     script, why = path.absolute(), "is not a regular file"
     try:
         if stat.S_ISREG(script.stat().st_mode):
@@ -84,7 +84,7 @@ def _script(path: Path) -> Path:
 
 
 def _text(place: Place, values: Mapping[str, str]) -> str:
-    """The environment file. Raises OperatorError for a value that it cannot hold."""
+    """The text of the environment file. Raises OperatorError for a value that such a file cannot hold."""
     lines = [
         f"# Settings of {place.name}. After an edit: systemctl reload {place.name}",
         f"# {places.installed().env_file} shows what else may be set.",
@@ -98,7 +98,7 @@ def _text(place: Place, values: Mapping[str, str]) -> str:
 
 
 def _free(place: Place) -> Unit:
-    """What systemd knows of the instance, of which there is nothing yet but what it left. Raises OperatorError."""
+    """What systemd knows of the instance. Raises OperatorError if the instance has settings, is enabled or is up."""
     if os.path.lexists(settings_of(place)):
         again = f"edit it, or begin with main-scheduler remove {place.name.partition('@')[2]}"
         raise OperatorError(f"{place.name} is there already, with {place.env_file}: {again}")
@@ -110,16 +110,16 @@ def _free(place: Place) -> Unit:
 
 
 def _alerts_as_of_the_service(place: Place) -> list[str]:
-    """The instance's alert units of those kinds that the service itself has enabled."""
+    """The instance's alert units of the kinds (path, timer) that are enabled for the service itself."""
     enabled = units.show(places.installed().alert_units, "UnitFileState")
     kinds = [name.rpartition(".")[2] for name, unit in enabled.items() if units.is_enabled(unit)]
     return [name for name in place.alert_units if name.rpartition(".")[2] in kinds]
 
 
 def _write(path: Path, text: str, group: int, undo: contextlib.ExitStack) -> None:
-    """Write a file that was not there, for root and the group. Raises OperatorError."""
+    """Write a new file that root and the group can read; ``undo`` removes the file again. Raises OperatorError."""
     try:
-        # Not through a link, even if that leads nowhere.
+        # O_EXCL follows no link, not even a link that leads nowhere.
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         undo.callback(path.unlink)
         with open(file, "w", encoding="utf-8") as opened:
@@ -131,10 +131,10 @@ def _write(path: Path, text: str, group: int, undo: contextlib.ExitStack) -> Non
 
 
 def _check(place: Place, settings: Settings, unit: Unit) -> None:
-    """Raises OperatorError for what would keep a run from starting, seen with the service's eyes."""
+    """Look with the service's user and sandbox. Raises OperatorError if something would keep a run from starting."""
     report = inspection.inspect(place, unit)[0]
     faults = list(report.faults)
-    if report.notes and not faults:  # root has seen the script
+    if report.notes and not faults:  # root can see the script, and the service cannot
         faults = [f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"]
     instance.go_on()
     if faults:
@@ -142,7 +142,7 @@ def _check(place: Place, settings: Settings, unit: Unit) -> None:
 
 
 def _start(place: Place, names: list[str], unit: Unit, undo: contextlib.ExitStack) -> None:
-    """Start it, now and at every boot. Raises OperatorError."""
+    """Start the instance, now and at every boot; ``undo`` takes the instance down again. Raises OperatorError."""
     new = [path for path in instance.data_of(place) if not os.path.lexists(path)]
     undo.callback(instance.delete, new, owner_of(place, unit))
     undo.callback(instance.take_down, place)

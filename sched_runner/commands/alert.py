@@ -25,12 +25,12 @@ HELP = "tell what is wrong and was not told yet; --test tries every way"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     parser.add_argument("--test", action="store_true", help="tell by every way that is set that this is a test")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Tell it. Raises OperatorError."""
+    """Tell what is wrong and was not told yet, or test every way of telling. Raises OperatorError."""
     from sched_runner.tell import teller
     from sched_runner.tell.memory import Memory
 
@@ -59,9 +59,10 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
 
 
 def _directory(installation: Installation, reading: Reading) -> Path:
-    """Where to remember what was told: in the alert unit's own directory, to which main.py cannot write.
+    """The directory that keeps what was told: the alert unit's own, to which main.py cannot write.
 
-    A state directory that was moved may be that of several hosts, of which one shall tell.
+    If the operator has moved the state directory, that directory keeps what was told: several hosts may share it, and
+    only one of them is to tell.
     """
     own, state_dir = Path("/var/lib", installation.place.alert), reading.settings.state_dir
     is_moved = state_dir != installation.place.state_dir and state_dir.is_dir()
@@ -82,7 +83,7 @@ def _ways(installation: Installation, reading: Reading) -> dict[str, "Way"]:
 
 
 def _output(installation: Installation) -> "Output":
-    """The journal, also for a service's alert that somebody calls in a terminal."""
+    """The journal for an alert about a service, even in a terminal; otherwise the live output."""
     from sched_runner.output.live import live
     from sched_runner.output.patient_stream import Patience
 
@@ -94,16 +95,16 @@ def _output(installation: Installation) -> "Output":
 
 
 def _environment(installation: Installation, reading: Reading) -> Mapping[str, str]:
-    """What the settings file says, over what systemd gives to the alert unit."""
+    """The environment of a delivery: the service's own values replace those that systemd gives to the alert unit."""
     if not installation.is_service:
         return reading.environ
     unit = environ() if "INVOCATION_ID" in environ() else {}
-    # Programs obey what lies in a home (~/.curlrc): by hand as in the unit it is one that main.py cannot write to.
+    # Programs obey files in HOME (~/.curlrc): so main.py cannot write to HOME, in the unit or by hand.
     return {**unit, **reading.environ, "HOME": unit.get("HOME", "/")}
 
 
 def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[str]) -> int:
-    """Say of each way whether it works, and what is missing."""
+    """Tell a test by each way, and print which ways work and what is missing."""
     from sched_runner.tell.alerts import Alert
     from sched_runner.tell.teller import attempt
 

@@ -19,13 +19,13 @@ _LONGEST_NOTE = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options, which are for ``inspection`` alone."""
+    """Add the command's own options to its parser: only ``inspection`` uses them."""
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     run.add_arguments(parser, hidden=True)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print them. Raises OperatorError."""
+    """Print what the check finds; gives the exit status. Raises OperatorError."""
     if arguments.inside:
         print(json.dumps(asdict(_from_inside(arguments))))
         return 0
@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _from_inside(arguments: argparse.Namespace) -> Report:
-    run.import_scheduler()  # what keeps a part from being imported keeps the service from starting
+    run.import_scheduler()  # if a part cannot be imported, the service cannot start either
     place, source = run.source_of(arguments, environ())
     here = Installation(place, source, is_service=True)
     return report.of(source, here.look, has_its_eyes=True)
@@ -66,7 +66,7 @@ def _tell(found: Report, origins: Mapping[str, str], given: str) -> int:
 
 
 def text(found: Report, origins: Mapping[str, str], given: str) -> str:
-    """For a person; ``origins`` says where the values come from that are not from ``given`` or the default."""
+    """The report as text. ``origins`` names the source of single settings, ``given`` of all others that are set."""
     return "\n".join(_lines(found, origins, given))
 
 

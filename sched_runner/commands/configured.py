@@ -28,7 +28,7 @@ def unit_named(name: str, *, is_users: bool = False) -> Unit:
 
 
 def as_configured(place: Place, unit: Unit) -> Place:
-    """The place as drop-ins have changed it: directories, and what the unit's command names."""
+    """The place with what drop-ins have changed: its directories, and the paths in the unit's command."""
     named = dict(re.findall(r" --(env-file|main)[ =](/\S+)", unit.get("ExecStart", "")))
     workdir = unit.get("WorkingDirectory", "")
     state, logs = (re.match(r"[^\s:]+", unit.get(name, "")) for name in ("StateDirectory", "LogsDirectory"))
@@ -43,18 +43,18 @@ def as_configured(place: Place, unit: Unit) -> Place:
 
 
 def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
-    """User and group: systemd has given them the state directory; before the first start, whom the unit names."""
+    """Ids of the user and group that own the state directory; before the first start, of those that the unit names."""
     if place.is_users:
         return os.getuid(), os.getgid()
     with suppress(FileNotFoundError):
         found = place.state_dir.lstat()
-        if found.st_uid != 0:  # else systemd has not given it to the service yet
+        if found.st_uid != 0:  # root owns the directory until systemd gives it to the service
             return found.st_uid, found.st_gid
     return user_of(place, unit)
 
 
 def user_of(place: Place, unit: Unit) -> tuple[int, int]:
-    """User and group whom the unit names. Raises OperatorError."""
+    """Ids of the user whom the unit names, and of that user's group. Raises OperatorError if there is no such user."""
     import pwd
 
     name = unit.get("User") or ACCOUNT

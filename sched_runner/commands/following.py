@@ -1,4 +1,4 @@
-"""A run that the service's own scheduler makes, followed in this terminal by its lines in scheduler.log."""
+"""Follow a run of the service's own scheduler in this terminal: show what is added to scheduler.log."""
 
 import os
 import stat
@@ -19,8 +19,8 @@ from sched_runner.record.status import Status
 
 _POLL = 0.1  # seconds
 _BEGINS_WITHIN = 20.0
-_SUMMARY_LASTS = 3.0  # the state knows of the end before the log does
-_ENDS_AFTER_TIMEOUT = 60.0  # and the stop grace
+_SUMMARY_LASTS = 3.0  # the state has the end of a run before the log has its summary
+_ENDS_AFTER_TIMEOUT = 60.0  # after time-out and stop grace
 _KEPT_BACKUPS = 5
 _BLOCK = 65536
 _BLOCKS_AT_ONCE = 64  # a file that main.py has made may be of any size
@@ -45,7 +45,7 @@ def follow(installation: Installation, status: Status) -> int:
 
 
 def _wait(installation: Installation, log: "LogFile", number: int, longest: float) -> Run:
-    """Show what comes until the run has ended."""
+    """Show new lines until the run has ended, and give this run. Raises OperatorError, OSError, StateError."""
     asked = time.monotonic()
     while True:
         log.show()
@@ -62,7 +62,7 @@ def _wait(installation: Installation, log: "LogFile", number: int, longest: floa
 
 
 class LogFile:
-    """What is appended to scheduler.log from now on, also while it is rotated. main.py may have put anything there."""
+    """The lines that scheduler.log gets from now on, also after a rotation; main.py may change or replace the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -72,12 +72,12 @@ class LogFile:
             os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def has_shown(self, text: bytes) -> bool:
-        """Print what has come; whether ``text`` was in the last lines, also in those that were printed earlier."""
+        """Print the new lines; gives whether ``text`` is in the last lines that were printed, now or earlier."""
         self.show()
         return text in self._last_shown
 
     def show(self) -> None:
-        """Print the whole lines that have come."""
+        """Print the new lines that are complete; a very long line comes in pieces."""
         for block in self._blocks():
             lines, newline, self._rest = (self._rest + block).rpartition(b"\n")
             if len(self._rest) > _BLOCK:
@@ -99,7 +99,7 @@ class LogFile:
                 self._descriptor = newer
 
     def _newer(self) -> int | None:
-        """The file that was begun after the one that is open, or None."""
+        """Open the log file that was begun after the open one; gives its descriptor, or None."""
         newer: Path | None = None
         for number in range(_KEPT_BACKUPS + 1) if self._descriptor is not None else ():
             path = self._path.with_name(f"{self._path.name}.{number}") if number else self._path

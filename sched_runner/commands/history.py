@@ -23,21 +23,21 @@ HELP = "show the runs that have ended, from the journal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--since", default="", metavar="TIME", help="a date, or a time span: 7d, 12h")
     parser.add_argument("--failed", action="store_true", help="only those that did not succeed")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print them. Raises OperatorError."""
+    """Print the runs that have ended. Raises OperatorError."""
     from sched_runner.output import journal
 
     try:
         since = history.parse_since(arguments.since, clock.wall()) if arguments.since else 0.0
     except ValueError as error:
         raise OperatorError(str(error), ExitStatus.USAGE) from None
-    reader = journal.open_reader()  # as root may, before root becomes the owner of the service
+    reader = journal.open_reader()  # before ``find``: root may read the journal, and becomes another user there
     has_all = journal.is_readable()
     installation = find(arguments)
     kept: list[Run] = []
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
         kept = installation.look().state.runs
     except (OSError, StateError, OperatorError) as error:
         if isinstance(error, OperatorError) and not (installation.is_service and has_all):
-            raise  # or it would seem that there are no runs
+            raise  # otherwise it would seem that there are no runs
         print(f"main-scheduler: only the journal is used: {words.printable(error)}", file=sys.stderr)
     told: Iterable[Mapping[str, Any]] = ()
     if installation.is_service and not has_all:

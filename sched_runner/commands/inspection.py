@@ -1,7 +1,7 @@
-"""The service as systemd would start it, but with ``check --inside`` in its place.
+"""Look at the service from inside: systemd starts ``check --inside`` as it would start the scheduler.
 
-A unit of its own, made of the service's unit and drop-ins, gives ``check --inside`` user, environment, sandbox and
-credentials; systemd itself is the one who reads them. It is there for a moment, in /run.
+A unit in /run, made of the service's unit and drop-ins, exists as long as the check lasts. From that unit, systemd
+itself gives ``check --inside`` the service's user, environment, sandbox and credentials.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ from sched_runner.settings.places import Place
 
 _UNITS = Path("/run/systemd/system")
 _LARGEST = 1024 * 1024  # bytes
-# What would start, stop or report something else than this look, and what it sets itself.
+# The check's unit leaves out what would start, stop or report something else, and what _OWN or ``_sources`` sets.
 _LEFT_OUT = re.compile(
     r"Exec(Start|Stop|Reload|Condition).*|Type|Restart.*|Watchdog.*|Standard(Input|Output|Error)|Timeout.*|BusName"
     r"|PIDFile|Sockets|OpenFile|Success.*|RuntimeMaxSec|EnvironmentFile|LoadCredential|RuntimeDirectoryPreserve"
     r"|RemainAfterExit|RemoveIPC"
 )
-# Of the unit in the journal: why it did not start, and what comes after that.
+# What systemd says of a unit in the journal: why the unit did not start; and a line that ends the wait for the reason.
 _WHY_NOT = re.compile(r"Failed (?!with|at|to start)(.*)|(was )?skipped(,| because of).*|Assertion failed.*")
 _LAST_WORDS = re.compile(rf"{_WHY_NOT.pattern}|Failed (with|to start)|Finished|Deactivated")
 _LAST_WORDS_LAST = 5.0  # seconds
@@ -48,7 +48,7 @@ StandardError=file:{0}/errors
 
 
 def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
-    """What is found with the service's eyes, and where each value comes from."""
+    """The report of a check with the service's user and sandbox, and where the value of each setting comes from."""
     name = f"{place.name}.service"
     if unit.get("LoadState") in ("not-found", "masked"):
         state = "masked" if unit["LoadState"] == "masked" else "not there: sudo ./deploy/install.sh puts it there"
@@ -82,7 +82,7 @@ def _not_started(why: str) -> Report:
 
 
 def _sources(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
-    """The environment files and credentials that are there, as assignments, and faults that name the others."""
+    """Assignments for the environment files and credentials that are there, and faults for what systemd would miss."""
     good, faults = [], []
     for path, is_needed in units.environment_files(units.values(lines, "EnvironmentFile")):
         fault = _fault_of_file(path)
@@ -106,7 +106,7 @@ def _sources(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
 
 
 def _fault_of_file(path: Path) -> str:
-    """Why systemd could not read it, or would wait for ever; empty if all is well."""
+    """Why systemd could not read the file, or would wait for ever; empty if all is well."""
     if "%" in str(path):
         return ""
     try:
@@ -116,26 +116,26 @@ def _fault_of_file(path: Path) -> str:
 
 
 def _further_files(place: Place, lines: Sequence[Line]) -> list[Path]:
-    """The environment files that drop-ins add."""
+    """The environment files that drop-ins add, as far as they can be read."""
     found = units.environment_files(units.values(lines, "EnvironmentFile"))
     return [path for path, _ in found if path != place.env_file and not _fault_of_file(path)]
 
 
 def _misread(place: Place, lines: Sequence[Line]) -> list[str]:
-    """What systemd gives to the service, and no command of ours can read."""
+    """Warnings about lines that systemd reads in an environment file, and our commands cannot."""
     found = [fault for path in _further_files(place, lines) for fault in environment_file.read(path).faults]
     return [f"{fault}: the service has it from systemd, but once, status and alert do not" for fault in found]
 
 
 def _unseen(place: Place, unit: Unit) -> Iterator[str]:
-    """A user whose state the alert's unit cannot see."""
+    """A warning if the alert's unit has another user than the service, and so cannot see the service's state."""
     user = unit_named(f"{place.alert}.service").get("User", "")
     if user and user != unit.get("User"):
         yield f"{place.alert}.service has User={user}, who cannot look at the state of User={unit.get('User')}"
 
 
 def _not_for_the_alert(place: Place, unit: Unit, lines: Sequence[Line]) -> Iterator[str]:
-    """Settings in files that systemd reads as root, and the alert's unit as the service's user."""
+    """Faults for alert settings in files that systemd reads as root, but that the service's user cannot read."""
     with suppress(OperatorError):
         owner = owner_of(place, unit)
         for path in _further_files(place, lines):
@@ -148,7 +148,7 @@ def _not_for_the_alert(place: Place, unit: Unit, lines: Sequence[Line]) -> Itera
 
 def _seen_from_inside(place: Place, lines: Sequence[Line], conditions: Sequence[Line], good: Sequence[str]) -> Report:
     name = f"main-scheduler-check-{os.urandom(4).hex()}.service"
-    # After the drop-ins for all services (service.d/), which are among the lines already, and in their right place.
+    # ~.conf sorts after the drop-ins for all services (service.d/): ``lines`` repeats those in their right place.
     file, last = _UNITS / name, _UNITS / f"{name}.d/~.conf"
     with (
         tempfile.TemporaryDirectory(prefix="main-scheduler-check-", dir="/run") as directory,
@@ -172,7 +172,7 @@ def _seen_from_inside(place: Place, lines: Sequence[Line], conditions: Sequence[
 
 
 def _command(place: Place, lines: Sequence[Line]) -> str:
-    """What the service executes, but with ``check --inside`` for ``run``."""
+    """The command of the service's unit, with ``check --inside`` in the place of ``run``."""
     command = "".join(units.values(lines, "ExecStart")[-1:])
     asked, count = re.subn(r"(?<=\s)run(?=\s|$)", "check --inside", command, count=1)
     default = f"{places.COMMAND} check --inside --env-file {place.env_file} --main {place.main}"
@@ -180,18 +180,18 @@ def _command(place: Place, lines: Sequence[Line]) -> str:
 
 
 def _read(path: Path) -> Report | None:
-    """The report, strictly: main.py has the same user as the process that wrote it."""
+    """The report in the file, or None if it is faulty: main.py has the same user, and may have written the file."""
     with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
         return columns.read(Report, json.loads(file.read(_LARGEST)))
     return None
 
 
 def _why_not_started(name: str, directory: Path) -> str:
-    """In systemd's words, which name what is missing in the sandbox; or in those of a fault of ours."""
+    """The reason in the last words of ``check --inside``, or else in systemd's, which name what the sandbox lacks."""
     with suppress(OSError, IndexError):
         return words.printable((directory / "errors").read_text(errors="replace").splitlines()[-1])
     told, deadline = "", time.monotonic() + _LAST_WORDS_LAST
-    # After journalctl --sync, lines that were sent before may still be missing; they come in the order of sending.
+    # Even after journalctl --sync, earlier lines may be missing for a moment. They come in the order of sending.
     while not _LAST_WORDS.search(told) and time.monotonic() < deadline:
         time.sleep(0.05)
         told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
@@ -201,7 +201,7 @@ def _why_not_started(name: str, directory: Path) -> str:
 
 @contextlib.contextmanager
 def _undone(lines: Sequence[Line]) -> Iterator[None]:
-    """No new directory stays: systemd makes those of a unit that it starts."""
+    """Remove afterwards the new, empty directories that systemd makes when it starts the check's unit."""
     tops = {
         "StateDirectory": "/var/lib",
         "LogsDirectory": "/var/log",

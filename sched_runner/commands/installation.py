@@ -32,7 +32,7 @@ from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings
 
 _HOW_A_USER_INSTALLS = "./deploy/install.sh --user installs one"
-# What root's environment gives to a command that becomes another user: nothing of root's own.
+# If root becomes another user, only these variables of root's environment stay: the others are root's own.
 _HANDED_ON = re.compile(r"SCHED_\w+|LANG|LC_\w+|TERM|TZ|NO_COLOR|(https?|no)_proxy", re.ASCII)
 
 
@@ -45,7 +45,7 @@ def environ() -> Mapping[str, str]:
 class Installation:
     """The installed service, one of its instances, or a scheduler that was started by hand.
 
-    ``unit`` is what systemd knows of it; empty if it knows nothing.
+    ``unit`` is what systemd knows of the service; empty if systemd knows nothing.
     """
 
     place: Place
@@ -54,11 +54,11 @@ class Installation:
     unit: Unit = field(default_factory=dict)
 
     def settings(self) -> Settings:
-        """Its settings, with defaults for the faulty ones: what is running can be seen all the same."""
+        """The settings, with defaults for the faulty ones: a command can still look at a running scheduler."""
         return self.settings_and_fault()[0]
 
     def settings_and_fault(self) -> tuple[Settings, str]:
-        """The same, and what is wrong with them."""
+        """The settings as ``settings`` gives them, and what is wrong with them; empty if nothing is."""
         return self._settings_and_fault
 
     @cached_property
@@ -67,11 +67,11 @@ class Installation:
         return reading.settings, "\n".join(faults)
 
     def is_another_users(self) -> bool:
-        """Whether this process is not the user whom the scheduler is, and sees other things than it does."""
+        """Whether this process has another user than the service, and so may see other things than the service does."""
         return self.is_service and os.getuid() != owner_of(self.place, self.unit)[0]
 
     def look(self) -> Status:
-        """What its state directory says. Raises OSError, StateError, and OperatorError for who may not look."""
+        """The status in the state directory. Raises OSError, StateError; OperatorError if this user may not look."""
         directory = self.settings().state_dir
         pid = of_unit = units.main_pid(self.unit)
         try:
@@ -83,12 +83,12 @@ class Installation:
             holder = lock.holder(LockFile.SCHEDULER)
             pid = holder if holder is not None else pid
             if pid and pid != of_unit and not state.is_of_this_host():
-                pid = 0  # the number that it has on its own host
+                pid = 0  # the number means nothing here: the scheduler is on another host
             if lock.holder(LockFile.RUN) is None:
-                state.running = None  # of a scheduler that was killed
+                state.running = None  # left by a scheduler that was killed
         except FileNotFoundError:
             pass
-        except PermissionError:  # the lock is for its user alone; of a service of this host systemd knows
+        except PermissionError:  # only its owner may open the lock; systemd knows of a service of this host
             if pid is None and not (self.is_service and state.is_of_this_host()):
                 where = f"on {words.printable(state.host)}" if self.is_service else "here"
                 unseen = f"only root can see whether {self.place.name} is up {where}"
@@ -96,20 +96,20 @@ class Installation:
         return of(self.place.name, pid, state)
 
     def look_around(self) -> Status:
-        """The same, with what is wrong beside the runs: faulty settings, or why systemd does not have it up."""
+        """The status from ``look``, and in its ``trouble`` why the service is down, and faults of the settings."""
         status, file = self.look(), self.place.env_file
-        if not self.is_service:  # whose settings are those of another shell
+        if not self.is_service:  # this scheduler's settings are in the environment of another shell
             return status
         fault = self.settings_and_fault()[1]
         if fault and self.is_another_users() and file and file.exists() and not os.access(file, os.R_OK):
-            fault = ""  # whether it is one, this user cannot know
+            fault = ""  # this user cannot read the file, and so cannot know of a fault
         down = units.why_down(self.unit, is_users=self.place.is_users) if status.pid is None else ""
         troubles = [down, f"the settings are faulty: {'; '.join(fault.splitlines())}" if fault else ""]
         return replace(status, trouble=words.printable("; ".join(filter(None, troubles))))
 
 
 def who_may(path: Path) -> str:
-    """Whom to ask about a file or directory that this user may not read."""
+    """The message about a file or directory that this user may not read, which names the users who may."""
     import grp
 
     group = ACCOUNT
@@ -119,9 +119,9 @@ def who_may(path: Path) -> str:
 
 
 def find(arguments: argparse.Namespace, *, reads_as_owner: bool = False) -> Installation:
-    """What the arguments name. Root becomes its owner, and acts as that from here on. Raises OperatorError.
+    """The scheduler that the arguments name. Root becomes the scheduler's user for good. Raises OperatorError.
 
-    ``reads_as_owner``: root reads nothing for the owner that only root can read, as systemd does for the service.
+    ``reads_as_owner``: read the environment files as the owner only; otherwise root reads them first, as systemd does.
     """
     place = place_of(arguments)
     if place is None:
@@ -134,7 +134,7 @@ def find(arguments: argparse.Namespace, *, reads_as_owner: bool = False) -> Inst
 
 
 def place_of(arguments: argparse.Namespace) -> Place | None:
-    """Where the service or the instance that they name has its things; None for a scheduler here. OperatorError."""
+    """The place of the service or instance that the arguments name; None for a scheduler here. Raises OperatorError."""
     if arguments.instance and arguments.here:
         raise OperatorError("give an instance or --here, not both", ExitStatus.USAGE)
     if arguments.instance:
@@ -158,7 +158,7 @@ def folders(*, is_users: bool) -> Folders:
     if not is_users:
         return places.of_system()
     try:
-        # What a shell has set later than the service manager began, the services do not know.
+        # Ask the service manager: services do not know what a shell has set since the manager began.
         return places.of_user(Path.home(), environ_of_manager(is_users=True) or environ())
     except RuntimeError:
         raise OperatorError("this user has no home, where services of his own would be") from None
@@ -167,7 +167,7 @@ def folders(*, is_users: bool) -> Folders:
 
 
 def hint_of_user() -> str:
-    """For whom has a service of his own, and speaks of the system's where there is none."""
+    """The end of a message that the system has no service, if this user has one; otherwise empty."""
     with suppress(OperatorError):
         if folders(is_users=True).is_installed():
             return "; main-scheduler --user speaks of yours"
@@ -209,7 +209,7 @@ def _find_here(*, asked: bool) -> Installation:
     owners = {path: path.lstat() for path in paths if os.path.lexists(path)}
     first = owners[Path.cwd()]
     for path, found in owners.items():
-        # Root may be standing in a stranger's directory.
+        # Root may be in another user's directory by chance.
         if not asked and found.st_uid != os.getuid():
             raise OperatorError(f"no service is installed, and {path} is not yours; give --here if you mean it")
         if os.getuid() == 0 and found.st_uid != first.st_uid:

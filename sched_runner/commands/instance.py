@@ -19,7 +19,7 @@ from sched_runner.settings.places import Place
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
-    """The argument that both have."""
+    """Add the argument that both commands have."""
     parser.add_argument("instance", metavar="NAME", help="the instance main-scheduler@NAME")
 
 
@@ -36,7 +36,7 @@ def place_of(arguments: argparse.Namespace, command: str) -> Place:
 
 
 def service_of(place: Place) -> str:
-    """The unit of the scheduler."""
+    """The name of the instance's service unit."""
     return f"{place.name}.service"
 
 
@@ -53,7 +53,7 @@ def is_taken(unit: Unit) -> bool:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Ctrl-C, TERM and HUP end nothing meanwhile; ``go_on`` asks whether one has come."""
+    """Hold back Ctrl-C, TERM and HUP; ``go_on`` asks whether one has come, and the end of the block drops the rest."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     try:
         yield
@@ -70,7 +70,7 @@ def go_on() -> None:
 
 
 def take_down(place: Place) -> None:
-    """Stop the instance and what tells of it, for good. The alerts are first: the stop is no failure."""
+    """Stop and disable the instance and its alerts. The alerts come first, so that nobody is alerted to the stop."""
     alerts = [*place.alert_units, f"{place.alert}.service"]
     units.did("systemctl", "stop", "--", *alerts, patience=None)
     units.did("systemctl", "stop", "--", service_of(place), patience=None)  # systemd knows how long a stop may take
@@ -84,10 +84,10 @@ def data_of(place: Place) -> list[Path]:
 
 
 def delete(directories: Sequence[Path], owner: tuple[int, int]) -> list[str]:
-    """Delete them as the user to whom they belong; gives what stays, and why.
+    """Delete the directories as the user to whom they belong; gives those that stay, and why.
 
-    What is in them may be anything by now: rmtree follows no link, also if somebody puts one there meanwhile. Root
-    itself removes only the empty directories, which lie in its own.
+    The directories may hold anything by now: rmtree follows no link, even if somebody puts one there meanwhile. Root
+    itself removes only the empty directories, because the directory above them is root's.
     """
     left: list[str] = []
     for directory in filter(os.path.lexists, directories):

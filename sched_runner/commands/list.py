@@ -35,21 +35,21 @@ class Entry(NamedTuple):
     is_enabled: bool
 
     def health(self) -> Health:
-        """As ``main-scheduler status`` exits."""
+        """The exit status that ``main-scheduler status`` has for this scheduler."""
         return Health.UNKNOWN if self.status is None else self.status.health()
 
     def is_used(self) -> bool:
-        """Whether anybody has ever started it, or wants it to be."""
+        """Whether anybody has started or enabled this scheduler; true too if its state cannot be read."""
         return self.is_enabled or self.status is None or self.status.state.started is not None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print them. Raises OperatorError."""
+    """Print the list; gives the exit status. Raises OperatorError."""
     there = folders(is_users=arguments.user)
     if not there.is_installed():
         raise OperatorError(f"no service is installed here{'' if arguments.user else hint_of_user()}")
@@ -61,13 +61,13 @@ def main(arguments: argparse.Namespace) -> int:
         print(json.dumps([_as_json(entry) for entry in entries], indent=1))
     else:
         print("\n".join(_table(entries, coloured=is_coloured(environ()))))
-    # Who has instances alone does not miss the service itself.
+    # If an operator uses instances only, the health of the service itself does not count.
     counted = [entry for entry in entries if entry.is_used() or entry is not entries[0]]
     return max((entry.health() for entry in counted or entries), default=Health.HEALTHY)
 
 
 def _is_there(place: Place, unit: Unit) -> bool:
-    """Whether it is more than the state of one that somebody has taken away."""
+    """Whether the scheduler is set up: a removed instance is not, even if its state is still there."""
     return units.is_wanted(unit) or os.path.lexists(place.env_file or place.main)
 
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Make the run, or have the scheduler of a service that is up make it. Raises SettingsError, OperatorError."""
+    """Make the run; if the service is up, its own scheduler makes the run. Raises SettingsError, OperatorError."""
     installation = find(arguments)
     if not installation.is_service:
         return _make(installation)
@@ -85,10 +85,10 @@ def _lock(installation: Installation, directory: Any) -> LockFile:
 
 
 class _Trial(Store):
-    """The store of a service that is down: a run in its place has a number, and counts for nothing."""
+    """The store of a service that is down: a run made here gets a number, and counts neither as success nor failure."""
 
     def update(self, change: Callable[[State], T], *, durable: bool = True) -> T:
-        """As Store has it, but that the end of the run leaves what counts as it was."""
+        """Change the state as Store does, but let the end of the run leave what _WHAT_COUNTS names unchanged."""
 
         def uncounted(state: State) -> T:
             before = state.copy()
@@ -101,20 +101,20 @@ class _Trial(Store):
         return super().update(uncounted, durable=durable)
 
     def write(self, name: str, text: str) -> None:
-        """Neither last_success.txt nor last_failure.json."""
+        """Write nothing: last_success.txt and last_failure.json stay as they are."""
 
 
 class _Silence:
-    """In the place of Monitoring: nobody is told."""
+    """Takes the place of Monitoring, and tells nobody."""
 
     def begun(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def ended(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def alert_is_due(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Root becomes the owner of what it handles: nothing that another user can write is handled by root as root."""
+"""Root acts as the user who owns what it handles: as root, it handles nothing that another user can write."""
 
 import contextlib
 import os
@@ -19,10 +19,10 @@ class OperatorError(Exception):
 
 
 def check_that_root_alone_can_change(path: Path) -> None:
-    """Raises OperatorError for what another user can change, or a folder above it: then it is not root's alone."""
+    """Raises OperatorError if another user than root can change the path or a folder above it."""
     for real in (path, Path(os.path.realpath(path))):
         for part in (real, *real.parents):
-            with suppress(OSError):  # what is not there nobody can have changed
+            with suppress(OSError):  # nobody can have changed a part that is not there
                 found = part.lstat()
                 is_shared = (
                     found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX and not stat.S_ISLNK(found.st_mode)
@@ -32,7 +32,7 @@ def check_that_root_alone_can_change(path: Path) -> None:
 
 
 def become(owner: tuple[int, int]) -> dict[str, str]:
-    """Root becomes this user and group for good. Gives what changes in the environment. Raises OperatorError."""
+    """Root becomes this user and group for good; gives the environment variables that change. Raises OperatorError."""
     uid, gid = owner
     if os.getuid() != 0 or uid == 0:
         return {}
@@ -59,7 +59,7 @@ def _account(uid: int, gid: int) -> tuple[str, str, int, list[int]]:
 
 @contextlib.contextmanager
 def acting_as(owner: tuple[int, int]) -> Iterator[None]:
-    """Root acts as this user and group within this, and can act as another afterwards."""
+    """Root acts as this user and group within the block, and as root again afterwards."""
     uid, gid = owner
     if os.getuid() != 0 or uid == 0:
         yield

@@ -21,14 +21,14 @@ _UNITS = Path("/etc/systemd/system")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     instance.add_name(parser)
     parser.add_argument("--now", action="store_true", help="interrupt a run in progress")
     parser.add_argument("--purge", action="store_true", help="remove its logs and state too")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Remove it, and say what was done. Raises OperatorError."""
+    """Remove the instance, and print what this has changed. Raises OperatorError."""
     place = instance.place_of(arguments, "remove")
     unit = known(place)
     if unit.get("LoadState") == "masked":
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _unlink(path: Path) -> None:
-    """Raises OperatorError for what is no file."""
+    """Remove the environment file. Raises OperatorError if that fails."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -63,7 +63,7 @@ def _unlink(path: Path) -> None:
 
 
 def _kept(place: Place, settings: Settings) -> Iterator[str]:
-    """What is still there, a line for each kind."""
+    """What is still there after the removal: a line for each kind."""
     if os.path.lexists(settings.main):
         yield f"its script stays: {words.printable(settings.main)}"
     data = [path for path in (settings.log_dir, settings.state_dir) if os.path.lexists(path)]

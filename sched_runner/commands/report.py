@@ -1,4 +1,4 @@
-"""What ``main-scheduler check`` finds: the settings, the next due times, and everything that would keep a run away."""
+"""What ``main-scheduler check`` finds: settings, next due times, and everything that would keep a run from starting."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ from sched_runner.tell.deliveries import SENDMAIL
 
 _DUE_TIMES = 5
 _FOR_A_SHELL = re.compile(r"(\||\|\||&|&&|<)$|.*(;)$|([0-9&]?>>?)|(<)/|(\$\()|(`)")
-# The service's sandbox hides these, and the alert's does not.
+# The sandbox of the service hides these directories, and the sandbox of the alert's unit does not.
 _HIDDEN = ("/home/", "/root/", "/run/user/")
 
 _TEXTS = columns.list_of(columns.text, 1000)
@@ -44,7 +44,7 @@ def _texts_by_name(value: Any) -> dict[str, str]:
 
 @dataclass
 class Report:
-    """What was found; ``values`` are the settings in words, ``given`` those that the environment has.
+    """What the check found; ``values`` are the settings in words, ``given`` the names that the environment has.
 
     ``in_the_way`` are those of the faults that would keep the scheduler itself from starting.
     """
@@ -59,7 +59,7 @@ class Report:
 
 
 def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Report:
-    """The report; ``has_its_eyes``: this process is the user whom the scheduler is, and sees what it would see."""
+    """The report; ``has_its_eyes``: this process has the scheduler's user, and sees what the scheduler would see."""
     (settings, environ, warnings), found = source.read_all()
     report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
     report.in_the_way = list(report.faults)
@@ -76,7 +76,7 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
 
 
 def _with_hint(fault: str) -> str:
-    """The service's user has to read again, at a reload, what root has read for it at the start."""
+    """The fault, with a hint for a file that root read at the start: at a reload the service's user must read it."""
     hint = f"; {_user()} must be able to read it: give it the service's group, and mode 0640"
     return fault + hint if fault.endswith("cannot be read: Permission denied") else fault
 
@@ -91,7 +91,7 @@ def due_times(settings: Settings, status: Status) -> Iterator[float]:
 
 
 def next_due(settings: Settings, status: Status) -> float:
-    """When the next run will be with these settings reloaded; if no scheduler runs, when it would be if one started.
+    """When the next run would begin after a reload of these settings; if no scheduler runs, after a start.
 
     In seconds since the epoch.
     """
@@ -109,7 +109,7 @@ def next_due(settings: Settings, status: Status) -> float:
 
 def faults(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
     """Everything that would keep the scheduler or a run from starting, or somebody from being told."""
-    if settings.python:  # also if the script cannot be read
+    if settings.python:  # check the interpreter even if the script cannot be read
         yield from _of_the_command(replace(settings, main=Path(os.devnull)), environ)
         settings = replace(settings, python="")
     yield from _of_the_command(settings, environ)
@@ -122,7 +122,7 @@ def faults(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _of_the_telling(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """What keeps metrics, pings and alerts away."""
+    """Everything that would keep metrics, pings and alerts from going out."""
     if settings.metrics_file is not None:
         if settings.metrics_file.is_dir():
             yield f"SCHED_METRICS_FILE: {settings.metrics_file} is a directory: name a file in it"
@@ -150,7 +150,7 @@ def _of_the_command(settings: Settings, environ: Mapping[str, str]) -> Iterator[
 
 
 def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[str]:
-    """Why this user cannot write there, or make the directory; and which files there he cannot write to."""
+    """Why this user cannot make the directory or write to it, and which files in it the user cannot write to."""
     there = next(path for path in (directory, *directory.parents) if os.path.exists(path))
     if not os.path.isdir(there):
         yield f"{name}: {there} is not a directory"
@@ -163,7 +163,7 @@ def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[
             yield f"{name}: {_user()} {lacks}may not write to {there}"
     else:
         for path in (there / file for file in files if there == directory):
-            # The scheduler sets aside, or does without, what is no regular file.
+            # A file that is not regular is no fault: the scheduler sets it aside, or does without it.
             if os.path.isfile(path) and not os.path.islink(path) and not os.access(path, os.W_OK):
                 yield f"{name}: {_user()} may not write to {path}"
 
@@ -182,7 +182,7 @@ def _of_the_alert(alert: tuple[str, ...], environ: Mapping[str, str]) -> Iterato
         yield f"SCHED_ALERT_COMMAND: {program} is not there, or cannot be executed"
     for word in alert[1:] if "-c" not in alert else ():
         if match := _FOR_A_SHELL.match(word):
-            sign = next(filter(None, match.groups()))  # the rest may hold a token
+            sign = next(filter(None, match.groups()))  # show no more of the word: it may hold a token
             yield f"SCHED_ALERT_COMMAND: no shell reads it, so that {sign} is a mere word: use sh -c '…'"
             return
 

@@ -29,14 +29,14 @@ HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     parser.add_argument("instance", nargs="?", default="", help="main-scheduler@INSTANCE (default: main-scheduler)")
     parser.add_argument("--all", action="store_true", help="the service and all instances that are up")
     parser.add_argument("--now", action="store_true", help="do not wait for the end of a run in progress")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Restart what is up, if all of it would start; else leave everything as it is. Raises OperatorError."""
+    """Restart the services that are up if all of them would start; otherwise restart none. Raises OperatorError."""
     if os.getuid() != 0:
         raise OperatorError("only root may restart the service: try with sudo")
     asked = units.up() if arguments.all else [f"{places.installed(arguments.instance).name}.service"]
@@ -58,13 +58,13 @@ def look_at(names: list[str]) -> None:
 
 
 def faults_of(name: str) -> list[str]:
-    """What would keep this service from starting, seen with its own eyes."""
+    """The faults that would keep this service from starting, seen with its own user and sandbox."""
     place = places.installed(name.removesuffix(".service").partition("@")[2])
     return inspection.inspect(place, unit_named(name))[0].in_the_way
 
 
 def restart(name: str, *, now: bool) -> None:
-    """Restart one service, without cutting a run unless ``now``. Raises OperatorError if it is not up afterwards."""
+    """Restart one service; interrupt a run only if ``now``. Raises OperatorError if it is not up afterwards."""
     pid = unit_named(name).get("MainPID", "0")
     with contextlib.ExitStack() as held:
         if not now:
@@ -73,7 +73,7 @@ def restart(name: str, *, now: bool) -> None:
         if unit.get("MainPID") != pid or unit.get("ActiveState") not in ("active", "reloading"):
             _say(f"{name} was restarted or stopped meanwhile")
             return
-        # From the stop to the start nothing may end this process.
+        # Between the stop and the start, no signal may end this process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         try:
             _say(f"restarting {name}")
@@ -111,9 +111,9 @@ def start(
     look: Callable[[str], Unit] = unit_named,
     pause: float = _STAYS_UP,
 ) -> None:
-    """Start a service by what ``systemctl`` does, and see whether it stays up. Raises OperatorError.
+    """Start a service by a call of ``systemctl``, and see whether the service stays up. Raises OperatorError.
 
-    Another, such as Pacemaker, may cancel the start for one of its own.
+    Another program, such as Pacemaker, may cancel the start to make its own: then this function tries again.
     """
     unit: Unit = {}
     for _ in range(_ATTEMPTS):
@@ -137,7 +137,7 @@ def start(
 def settled(
     name: str, look: Callable[[str], Unit] = unit_named, patience: float = _START_TAKES, pause: float = 0.1
 ) -> Unit:
-    """What systemd knows of the unit once it neither starts nor stops: it is up, or waits for the next attempt."""
+    """What systemd knows of the unit once it neither starts nor stops, or waits for its next attempt to start."""
     deadline = time.monotonic() + patience
     while True:
         unit = look(name)
@@ -148,10 +148,10 @@ def settled(
 
 
 def is_up(unit: Unit) -> bool:
-    """Whether it is. What systemd starts again and again is not: that takes up the installed version by itself."""
+    """Whether the unit is up. A unit that systemd starts again and again is not: it gets the new version by itself."""
     return unit.get("ActiveState") == "active"
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it: the restart counts
+    with contextlib.suppress(OSError):  # if nobody reads the text, the restart goes on
         print(f"main-scheduler: {text}", flush=True)

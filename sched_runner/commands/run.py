@@ -20,7 +20,7 @@ HELP = "be the scheduler, in the foreground: the unit starts this"
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     texts = ("fills in what the environment lacks", "the script if SCHED_MAIN names none")
     for name, text in zip(("--env-file", "--main"), texts, strict=True):
         parser.add_argument(name, type=Path, metavar="FILE", help=argparse.SUPPRESS if hidden else text)
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, hidden: bool = False) -> N
 
 def main(arguments: argparse.Namespace) -> int:
     """Keep the schedule until a signal ends it. Raises SettingsError, OperatorError."""
-    signals = Signals()  # before the imports that take long: a signal must not be lost, or kill
+    signals = Signals()  # before the long imports: meanwhile a signal must neither be lost nor kill
     from sched_runner.output.live import live
     from sched_runner.output.outputs import Outputs
     from sched_runner.tell.monitoring import Monitoring
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def import_scheduler() -> None:
-    """Import the parts that take long."""
+    """Import those parts of the scheduler that take long to import."""
     from sched_runner.schedule.lean_import import import_apscheduler
 
     import_apscheduler()
@@ -63,16 +63,16 @@ def import_scheduler() -> None:
 
 
 def source_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Place, Source]:
-    """Where a scheduler with these arguments and this environment has its things, and its settings."""
+    """The place of a scheduler with these arguments and this environment, and the source of its settings."""
     place = _place(environ, arguments.main)
-    # What systemd would give is not known while the file hides it: for when the file no longer has it.
+    # If the file sets PATH, LANG or HOME, systemd's own value is unknown: these stand in once the file drops the name.
     defaults = {**MINIMAL, "HOME": str(place.state_dir)} if "NOTIFY_SOCKET" in environ else {}
     known = {name: value for name, value in defaults.items() if name in environ}
     return place, Source(environ, arguments.env_file, place, defaults=known)
 
 
 def _place(environ: Mapping[str, str], main_file: Path | None) -> Place:
-    """By hand this directory; under systemd what the unit says (systemd.exec(5), LogsDirectory=)."""
+    """The place: by hand, this directory; under systemd, what the unit says (systemd.exec(5), LogsDirectory=)."""
     place = places.here(Path.cwd())
     if main_file is not None:
         place = replace(place, main=main_file.absolute())

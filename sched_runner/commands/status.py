@@ -1,4 +1,4 @@
-"""``main-scheduler status``: how it is going."""
+"""``main-scheduler status``: show how the scheduler is doing."""
 
 import argparse
 import json
@@ -15,12 +15,12 @@ HELP = "show how it is going; exits 0 healthy, 1 something is wrong, 3 not runni
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
+    """Add the command's own options to its parser."""
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print it. Raises OperatorError."""
+    """Print the status; gives the exit status. Raises OperatorError."""
     installation = find(arguments)
     name = installation.place.name
     try:

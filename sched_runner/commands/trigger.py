@@ -14,7 +14,7 @@ HELP = "ask the running scheduler to run the script now"
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Ask it. Raises OperatorError."""
+    """Ask the scheduler for a run. Raises OperatorError."""
     installation = find(arguments)
     name = installation.place.name
     try:
@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def ask(status: Status) -> None:
-    """Ask the scheduler that is up. Raises OperatorError."""
+    """Send the signal for a run to the scheduler with this status. Raises OperatorError."""
     if status.pid is None or status.pid == 0:
         raise OperatorError(f"{status.name} is running {status.where()}")
     if status.state.running:

@@ -31,27 +31,27 @@ Unit = Mapping[str, str]
 
 
 def said(*command: str, patience: float | None = 60.0) -> str:
-    """What such a command prints, in English; empty if there is no such command, or if it takes too long."""
+    """What the command prints, in English; empty if it does not exist, or takes more than ``patience`` seconds."""
     ended = _ended(command, patience)
     return ended.stdout.decode(errors="backslashreplace") if ended else ""
 
 
 def did(*command: str, patience: float | None = 60.0) -> bool:
-    """Whether such a command succeeds."""
+    """Whether the command succeeds within ``patience`` seconds."""
     ended = _ended(command, patience)
     return ended is not None and ended.returncode == 0
 
 
 def start(name: str, patience: float) -> bool:
-    """Start a unit, and wait until it is ready; whether that job was done, which another job can cancel."""
+    """Start a unit, and wait until it is ready; gives whether systemd did so: another request can cancel the start."""
     return did("systemctl", "start", "--", name, patience=patience)
 
 
 def restart(name: str, pid: int, is_gone: Callable[[], None], patience: float) -> bool:
-    """Restart a unit, and wait until it is ready; whether that was done. Raises OSError.
+    """Restart a unit, and wait until it is ready; gives whether systemd did so. Raises OSError.
 
-    It is one job of systemd's: between two, who looks at the unit (Pacemaker) would see that it is down. ``is_gone`` is
-    called when the process ``pid`` is, or when systemd is done without that; it starts the next process meanwhile.
+    This is one request to systemd: between two, a stop and a start, Pacemaker could find the unit down. The function
+    calls ``is_gone`` once the process ``pid`` or systemctl has ended; systemd starts the next process meanwhile.
     """
     nothing = subprocess.DEVNULL
     command = ["systemctl", "restart", "--", name]
@@ -92,7 +92,7 @@ def _ended(command: Sequence[str], patience: float | None) -> subprocess.Complet
 
 
 def _environ() -> Mapping[str, str]:
-    # Where systemctl --user finds the user's service manager, if this is no session of his (sudo, su).
+    # So systemctl --user finds the user's service manager even if the user has no session here (sudo, su).
     return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **MINIMAL}
 
 
@@ -123,19 +123,19 @@ def up() -> list[str]:
 
 
 def main_pid(unit: Unit) -> int | None:
-    """The service's process if it has said that it is ready, and is still there."""
+    """The pid of the service's process, if that process has said that it is ready and is still there; else None."""
     is_up = unit.get("ActiveState") in ("active", "reloading", "deactivating")
     pid = int(unit.get("MainPID") or 0) if is_up else 0
     return pid if pid and os.path.exists(f"/proc/{pid}") else None
 
 
 def is_enabled(unit: Unit) -> bool:
-    """Whether systemd starts it at boot."""
+    """Whether systemd starts the unit at boot."""
     return unit.get("UnitFileState", "").startswith("enabled")
 
 
 def is_wanted(unit: Unit) -> bool:
-    """Whether systemd starts it at boot, has it up, or remembers that it failed."""
+    """Whether systemd starts the unit at boot, has it up, or remembers that it failed."""
     return is_enabled(unit) or unit.get("ActiveState", "inactive") != "inactive"
 
 
@@ -146,7 +146,7 @@ def not_enabled(names: Sequence[str]) -> str:
 
 
 def why_down(unit: Unit, *, is_users: bool = False) -> str:
-    """Why the unit is not up, in words; empty if nobody wanted it to be."""
+    """Why the unit is not up, in words; empty if nobody wanted the unit to be up."""
     more = journal_of(unit.get("Id", ""), is_users=is_users)
     if unit.get("LoadState") == "masked":
         return "it is masked: systemctl unmask undoes that"
@@ -186,7 +186,7 @@ def lines_of(text: str, wanted: str = "Service") -> Iterator[Line]:
 
 
 def values(lines: Sequence[Line], name: str) -> list[str]:
-    """The values of one name; an empty one takes back those before it."""
+    """The values of one name; an empty value removes the values before it."""
     found: list[str] = []
     for line in lines:
         if line.name == name:
