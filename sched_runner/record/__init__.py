@@ -1,1 +1,1 @@
-"""What is known of runs, and kept."""
+"""The records of runs and of the scheduler, and the files that keep them."""

@@ -1,4 +1,4 @@
-"""How records are read back from files and the journal, where anybody may have put anything: strictly."""
+"""Strict parsers of records in files and in the journal, where anybody may have put anything."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Parse = Callable[[Any], Any]
 
-_LATEST = 253_370_764_800.0  # the year 9999, in seconds since the epoch: later ones have no date
+_LATEST = 253_370_764_800.0  # the year 9999, in seconds since the epoch, in which Python's dates end
 _MOST_COUNTED = 2**52
 _LONGEST = 36525 * 86400.0 * 2
 
@@ -20,7 +20,7 @@ def column(parse: Parse, default: Any, **metadata: Any) -> Any:
 
 
 def read(record_type: type[T], values: Any) -> T:
-    """The record in a JSON object; names that it does not know are skipped. Raises ValueError."""
+    """The record in a JSON object; names that ``record_type`` lacks are skipped. Raises ValueError."""
     if not isinstance(values, Mapping):
         raise ValueError("not a JSON object")
     known = {f.name: f.metadata["parse"] for f in fields(record_type)}  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def integer(value: Any) -> int:
 
 
 def counter(value: Any) -> int:
-    """The same for what is counted on: it has room to grow, or the next that is written could not be read."""
+    """A whole number from 0 on, cut to 2**52, so that a count can still grow and be read again."""
     return min(integer(value), _MOST_COUNTED)
 
 
@@ -57,7 +57,7 @@ def length(value: Any) -> float:
 
 def _number(value: Any, least: float, most: float) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not least <= value <= most:  # not for NaN either, nor for what no float can hold
+    if not is_number or not least <= value <= most:  # true also of NaN, and of what no float can hold
         raise ValueError("not a number in its range")
     return float(value)
 
@@ -77,12 +77,12 @@ def flag(value: Any) -> bool:
 
 
 def optional(parse: Parse) -> Parse:
-    """The same, or nothing."""
+    """A parser that takes what ``parse`` takes, and None."""
     return lambda value: None if value is None else parse(value)
 
 
 def list_of(parse: Parse, longest: int) -> Parse:
-    """A list, of which the last ``longest`` are kept."""
+    """A parser of a list, of which the last ``longest`` items are kept."""
 
     def parsed(value: Any) -> list[Any]:
         if not isinstance(value, list):

@@ -1,7 +1,7 @@
 """The files of the state directory: their one reader and their one writer.
 
-main.py has the same user and can put anything there: what is read is a regular file of a bounded size, opened without
-following links and without waiting; what is written is a new file that is renamed.
+main.py has the same user and can put anything there. So the reader takes only a regular file of a bounded size, which
+it opens without following a link and without waiting; the writer writes a new file and renames it.
 """
 
 import contextlib
@@ -19,15 +19,15 @@ _ASIDES = 9
 
 
 def open_own(path: str, flags: int, mode: int) -> int:
-    """As os.open(), but neither followed nor waited for; rights to it that somebody took away are given back.
+    """Open a file as os.open() does, but follow no link and do not wait; restore rights that its owner has lost.
 
-    Without them a script could keep the service from starting for good. Raises OSError.
+    Otherwise, a script that takes these rights away could keep the service from starting for good. Raises OSError.
     """
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         return os.open(path, flags, mode)
     except PermissionError:
-        with contextlib.suppress(OSError):  # what was refused first says more
+        with contextlib.suppress(OSError):  # the first refusal says more
             found = os.lstat(path)
             if found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode):
                 os.chmod(path, mode)
@@ -36,7 +36,7 @@ def open_own(path: str, flags: int, mode: int) -> int:
 
 
 def read_text(path: Path) -> str:
-    """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if it is something else."""
+    """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if ``path`` is something else."""
     with open(path, "rb", buffering=0, opener=_open_cautiously) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path} is not a regular file")
@@ -47,12 +47,12 @@ def read_text(path: Path) -> str:
 
 
 def _open_cautiously(path: str, flags: int) -> int:
-    # For open(), which closes the descriptor again if it is that of a directory.
+    # open() calls this function, and closes the descriptor again if it belongs to a directory.
     return open_own(path, flags, _MODE)
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in such a file. Raises OSError and ValueError."""
+    """The JSON in a regular file of at most 1 MiB. Raises OSError and ValueError."""
     try:
         return json.loads(read_text(path))
     except RecursionError:
@@ -60,7 +60,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in such a file; empty if it is missing or faulty."""
+    """The JSON object in a file; empty if the file is missing or faulty."""
     with contextlib.suppress(OSError, ValueError):
         values = read_json(path)
         return values if isinstance(values, dict) else {}
@@ -68,7 +68,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = True, mode: int = _MODE) -> None:
-    """Replace the file: a reader sees the old text or the new, ``durable``: also after a power cut. Raises OSError."""
+    """Replace a file: a reader sees the old or new text; if ``durable``, also after a power cut. Raises OSError."""
     new, descriptor = _open_new(path, mode)
     try:
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -87,7 +87,7 @@ def write_atomic(path: Path, text: str, *, durable: bool = True, mode: int = _MO
 
 
 def _open_new(path: Path, mode: int) -> tuple[Path, int]:
-    """A new file beside the path; what somebody left in its place, a FIFO for instance, is not opened."""
+    """Make a new file beside ``path``; something that is already there, such as a FIFO, is not opened."""
     new = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with contextlib.suppress(FileExistsError):
@@ -109,10 +109,10 @@ def sync(path: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Keep what is there under another name, so that a new file can be begun. Raises OSError."""
+    """Rename what is at ``path``, so that a new file can begin there, and give the new name. Raises OSError."""
     for ending in ("", *range(_ASIDES)):
         aside = path.with_name(f"{path.name}.faulty{ending}")
-        with contextlib.suppress(OSError):  # a directory stands there
+        with contextlib.suppress(OSError):  # a directory has this name
             os.replace(path, aside)
             return aside
     aside = path.with_name(f"{path.name}.faulty-{os.urandom(4).hex()}")

@@ -1,4 +1,4 @@
-"""What ``main-scheduler history`` prints: the runs that have ended, from the journal and from state.json."""
+"""The output of ``main-scheduler history``: the runs that have ended, from the journal and from state.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +17,10 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def parse_since(text: str, now: float) -> float:
-    """A date, a time, or a time span before ``now``: seconds since the epoch, from 0 on. Raises ValueError."""
+    """Seconds since the epoch, from 0 on, of a date, of a date with a time, or of a time span before ``now``.
+
+    Raises ValueError.
+    """
     with suppress(ValueError, OverflowError):
         return max(0.0, datetime.fromisoformat(text).timestamp())
     try:
@@ -28,7 +31,7 @@ def parse_since(text: str, now: float) -> float:
 
 
 def _key(run: Run) -> tuple[int, float]:
-    return run.number, round(run.started, 3)  # as exact as the journal has it
+    return run.number, round(run.started, 3)  # the journal has three decimals
 
 
 def _told(records: Iterable[Mapping[str, Any]]) -> Iterable[Run]:
@@ -38,7 +41,7 @@ def _told(records: Iterable[Mapping[str, Any]]) -> Iterable[Run]:
 
 
 def runs(records: Iterable[Mapping[str, Any]], kept: Iterable[Run], since: float, *, failed: bool) -> list[Run]:
-    """The runs that have ended since then, oldest first: of the journal, and those of state.json that it lacks."""
+    """The runs that ended from ``since`` on, oldest first: the journal's, and the ``kept`` ones that it lacks."""
     found = {_key(run): run for run in (*kept, *_told(records))}
     wanted = (run for run in found.values() if run.started + (run.duration or 0.0) >= since)
     return sorted(
@@ -47,7 +50,7 @@ def runs(records: Iterable[Mapping[str, Any]], kept: Iterable[Run], since: float
 
 
 def text(found: Sequence[Run], *, coloured: bool, barred: bool) -> str:
-    """A line for each run; ``barred`` draws the durations too, so that a script which is getting slower is seen."""
+    """A line for each run; ``barred`` also draws the durations, to show that a script gets slower."""
     if not found:
         return "no run has ended yet"
     longest = max(run.duration or 0.0 for run in found) or 1.0

@@ -1,4 +1,4 @@
-"""The locks of a state directory: who is its scheduler, who has a run going, who changes the state."""
+"""The locks of a state directory: which process is its scheduler, which has a run going, which changes the state."""
 
 import contextlib
 import fcntl
@@ -13,8 +13,8 @@ from pathlib import Path
 from sched_runner.record.files import open_own
 
 _NAME = "lock"
-_MODE = 0o600  # whoever can open it can hold it
-_MOST_OTHERS = 16  # who has more of them open than this wants our descriptors to run out
+_MODE = 0o600  # a process that can open the file can hold its locks
+_MOST_OTHERS = 16  # if there are more, somebody wants our descriptors to run out
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
 _REMOVALS_LAST = 2.0  # seconds
 
@@ -25,18 +25,19 @@ _FLOCK = "hhqqi4x"
 class LockFile:
     """Three locks on the bytes of one file: the scheduler's, the run's, and that of an update of state.json.
 
-    Locks of fcntl(2): the kernel names their holder, drops them with it, and has them across hosts on NFSv4.
-    They are lost when any descriptor of the file is closed: a process opens it once.
+    The locks are those of fcntl(2): the kernel names the process that holds a lock, drops the lock when that process
+    ends, and on NFSv4 keeps locks across hosts. A process loses its locks when it closes any descriptor of the file, so
+    it opens the file only once.
 
-    Somebody may remove, replace or rename the file, or its directory, while a process has it open, and that process
-    notices only at its next look. So the file says where it belongs, and who opens a new one looks for processes that
-    still have another file of the same place: what they have locked there is locked here too.
+    Somebody may remove, replace or rename the file, or its directory, while a process has the file open, and that
+    process notices only at its next look. So the file holds its own path, and a process that opens a new file looks for
+    processes that still have an older file of the same path open: a lock that they hold there counts here too.
     """
 
     SCHEDULER, RUN, UPDATE = 0, 1, 2
 
     def __init__(self, directory: Path, *, writable: bool = True) -> None:
-        """Open the file, which is made if it is missing. Raises OSError."""
+        """Open the file; if ``writable``, make a missing one. Raises OSError."""
         self._path = os.path.realpath(directory) + f"/{_NAME}"
         self._writable = writable
         self._held: set[int] = set()
@@ -46,7 +47,7 @@ class LockFile:
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT if self._writable else os.O_RDONLY
-        # A link, a FIFO or a device in its place is none of ours.
+        # A link, a FIFO or a device in the place of the file was not put there by this program: refuse it.
         descriptor = open_own(self._path, flags, _MODE)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
@@ -63,7 +64,7 @@ class LockFile:
         return _open_elsewhere(self._path, os.fstat(self._descriptor)) if self._writable else []
 
     def claim(self) -> int | None:
-        """Become the scheduler of this directory: None, or the pid of the process that is (0 if it cannot be told)."""
+        """Become the scheduler of this directory and give None, or give the pid of the present one (0 if unknown)."""
         return None if self.acquire(self.SCHEDULER) else self.holder(self.SCHEDULER) or 0
 
     def is_in_place(self) -> bool:
@@ -74,13 +75,13 @@ class LockFile:
             return False
 
     def restore(self) -> None:
-        """If somebody has removed the file, make it anew, and take anew what this process has of it. Raises OSError."""
+        """If the file was removed or replaced, open a new one, and take this process's locks there. Raises OSError."""
         with self._threads:
             if self.is_in_place():
                 return
             os.makedirs(os.path.dirname(self._path), mode=0o750, exist_ok=True)
             old, self._descriptor = self._descriptor, self._open()
-            while self._others:  # before anything is locked: one may be the file that has come back
+            while self._others:  # one may be the file at the path now: to close it later would drop the new locks
                 os.close(self._others.pop())
             for which in self._held:
                 self._lock(which)
@@ -88,9 +89,9 @@ class LockFile:
             self._others = self._open_others()
 
     def acquire(self, which: int) -> bool:
-        """Take a lock, or say that another process has it.
+        """Take a lock; False if another process has it.
 
-        If somebody removes the file again and again for 2 s, nobody can tell whether another process has it: so it has.
+        If somebody removes the file again and again for 2 s, nobody can tell whether the lock is free: then False too.
         """
         deadline = time.monotonic() + _REMOVALS_LAST
         with self._threads:
@@ -99,7 +100,7 @@ class LockFile:
                 if is_held or time.monotonic() > deadline:
                     self.release(which)
                     return False
-                # Somebody may have removed the file just now, and a rival have taken the lock of a new one.
+                # Somebody may just have removed the file, and another process may have the lock of a new file.
                 if self.is_in_place() or not self._try_to_restore():
                     self._held.add(which)
                     return True
@@ -126,15 +127,15 @@ class LockFile:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, which)
 
     def holder(self, which: int) -> int | None:
-        """The pid of the other process that has the lock (0 if it cannot be told), or None."""
+        """The pid of the other process that has the lock (0 if the pid is unknown); None if no other process has it."""
         holders = (_holder(descriptor, which) for descriptor in (self._descriptor, *self._others))
         return next((pid for pid in holders if pid is not None), None)
 
     @contextlib.contextmanager
     def update(self) -> Iterator[None]:
-        """Hold the lock of an update, waiting for it for 2 s."""
+        """Hold the lock of an update; after a wait of 2 s, go on without the lock."""
         deadline = time.monotonic() + _UPDATE_LASTS
-        # A process that has it for longer is none of ours: main.py can lock it.
+        # Only a process that is not part of this program keeps the lock for longer: main.py, for example, can.
         while not self.acquire(self.UPDATE) and time.monotonic() < deadline:
             time.sleep(0.01)
         try:
@@ -144,13 +145,13 @@ class LockFile:
 
 
 class LockOfRun:
-    """The lock of the run of another process, a scheduler: who has it keeps the next run from beginning.
+    """The run's lock of a scheduler in another process: a process that holds it keeps the next run from beginning.
 
-    It is the very file that the scheduler has open, wherever its path leads by now.
+    The lock is in the very file that the scheduler has open, even if its directory has another path by now.
     """
 
     def __init__(self, descriptors: str) -> None:
-        """Find it in ``/proc/PID/fd``, as root; nothing is opened yet, and no path is followed. Raises OSError."""
+        """Find the lock in ``/proc/PID/fd``, as root; do not open the file yet, and follow no path. Raises OSError."""
         self._descriptor = _lock_among(descriptors)
         found = os.fstat(self._descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -159,13 +160,13 @@ class LockOfRun:
         self.owner = found.st_uid, found.st_gid
 
     def open(self) -> None:
-        """Open it, as its owner: root may be nobody on a file system of the network. Raises OSError."""
+        """Open the file; the caller acts as its owner, for a network file system may refuse root. Raises OSError."""
         found = self._descriptor
         self._descriptor = os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_CLOEXEC)
         os.close(found)
 
     def is_free(self) -> bool:
-        """Take it if no run is in progress. Raises OSError."""
+        """Take the lock if no run is in progress; False if one is. Raises OSError."""
         try:
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, LockFile.RUN)
         except (BlockingIOError, PermissionError):
@@ -173,16 +174,16 @@ class LockOfRun:
         return True
 
     def wait(self) -> None:
-        """Take it when the run in progress ends; a signal can end the wait. Raises OSError."""
+        """Wait for the end of the run in progress, and take the lock; a signal can end the wait. Raises OSError."""
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, LockFile.RUN)
 
     def close(self) -> None:
-        """Give it back."""
+        """Give the lock back."""
         os.close(self._descriptor)
 
 
 def _lock_among(descriptors: str) -> int:
-    """The lock file, as a descriptor that only names it (O_PATH)."""
+    """A descriptor of the lock file that only names the file (O_PATH). Raises OSError."""
     for number in os.listdir(descriptors):
         with contextlib.suppress(FileNotFoundError):
             if os.readlink(f"{descriptors}/{number}").endswith(f"/{_NAME}"):
@@ -205,7 +206,7 @@ def _belongs_to(descriptor: int, path: str) -> bool:
 def _open_elsewhere(path: str, own: os.stat_result) -> list[int]:
     """Descriptors of the files, other than our own, that processes of this user have open as the lock file of the path.
 
-    As the processes opened them: a file that was removed or renamed has no other name that could be known.
+    This function opens them through /proc/PID/fd, for it cannot know the path of a file that was removed or renamed.
     """
     found = []
     for process in os.listdir("/proc"):
@@ -220,7 +221,7 @@ def _open_elsewhere(path: str, own: os.stat_result) -> list[int]:
 
 
 def _open_if_of_place(link: str, path: str, own: os.stat_result) -> list[int]:
-    """The descriptor of such a file, or nothing. Raises OSError."""
+    """A descriptor of the file behind ``link``, if it is another lock file of ``path``; else none. Raises OSError."""
     there, is_named = os.stat(link), os.readlink(link) == f"{path} (deleted)"
     is_candidate = stat.S_ISREG(there.st_mode) and (is_named or there.st_size == len(os.fsencode(path)))
     if not is_candidate or os.path.samestat(there, own):

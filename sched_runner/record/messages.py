@@ -1,4 +1,4 @@
-"""What is said of a run, and the scheduler's own records in the journal: their MESSAGE_IDs (see the catalog)."""
+"""Sentences about a run, and the MESSAGE_IDs of the scheduler's own records in the journal (see the catalog)."""
 
 import logging
 from typing import Any
@@ -18,30 +18,30 @@ LINES_LOST = "0d3b1c7f5c1f4d0e9a7c6b1f2a3e4d07"
 ALERT = "0d3b1c7f5c1f4d0e9a7c6b1f2a3e4d08"
 
 RUN_ENDINGS = (RUN_SUCCEEDED, RUN_FAILED, RUN_INTERRUPTED)
-# Above logging's own: what the journal calls an alert.
+# A level above those of logging; the journal gets it as LOG_ALERT.
 ALERT_LEVEL = 60
 
 
 def fields(message_id: str, **values: object) -> dict[str, Any]:
-    """What logging's ``extra`` takes, for journal.Journal to send."""
+    """Fields of a record in the journal, as logging's ``extra``; journal.Journal sends them."""
     return {"fields": {"MESSAGE_ID": message_id, **values}}
 
 
 def alert(subject: str) -> logging.LogRecord:
-    """The record of an alert."""
+    """The log record of an alert."""
     record = logging.makeLogRecord({"msg": subject, "levelno": ALERT_LEVEL, "levelname": "ALERT"})
     vars(record).update(fields(ALERT))
     return record
 
 
 def of_run(run: Run) -> dict[str, Any]:
-    """The fields of the record that ends a run."""
+    """The fields of the record in the journal that tells of the end of a run."""
     message_id = RUN_SUCCEEDED if run.outcome is Outcome.SUCCEEDED else RUN_INTERRUPTED
     return fields(RUN_FAILED if run.outcome in FAILURES else message_id, **run_record.journal_fields(run))
 
 
 def was(outcome: Outcome | None) -> str:
-    """``succeeded``, ``was killed``: what a run did, or what became of it."""
+    """The words that follow "run 7": ``succeeded``, ``was killed``."""
     if outcome is None:
         return "has ended"
     is_verb = outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT)
@@ -49,7 +49,7 @@ def was(outcome: Outcome | None) -> str:
 
 
 def cause(run: Run) -> str:
-    """Why it did not succeed, in short: the reason, else the signal or the exit status; empty if it succeeded."""
+    """Why a run ended as it did: the reason, else the signal, else an exit status other than 0, else empty."""
     if run.reason:
         return words.printable(run.reason)
     if run.signal is not None:

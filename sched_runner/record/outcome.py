@@ -1,4 +1,4 @@
-"""What an ending means: pure functions from a wait status to an outcome, and from that to an exit status."""
+"""The outcome of a run: pure functions from a wait status to an outcome, and from an outcome to an exit status."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def classify(wait_status: int | None, success: Container[int] = (0,), *, timed_o
 
 
 def decode(wait_status: int | None) -> tuple[int | None, int | None]:
-    """Exit status and signal number, of which one or both are None."""
+    """The exit status and the signal number in a wait status; one or both are None."""
     if wait_status is None:
         return None, None
     if os.WIFSIGNALED(wait_status):
@@ -46,7 +46,7 @@ def decode(wait_status: int | None) -> tuple[int | None, int | None]:
 
 
 def exit_status(outcome: Outcome | None, status: int | None, signal_number: int | None) -> int:
-    """The exit status with which ``main-scheduler once`` reports a run that ended so."""
+    """The exit status with which ``main-scheduler once`` reports a run that ended in this way."""
     if outcome is Outcome.TIMED_OUT:
         return ExitStatus.TIMED_OUT
     if outcome is Outcome.NOT_STARTED:

@@ -26,14 +26,15 @@ def _signal(value: Any) -> int:
 class Run:
     """A run that is going or has ended.
 
-    ``started`` and ``ended`` are in seconds since the epoch; ``started_boottime`` is ``started`` on the boot clock, on
-    which ``duration`` (in seconds) is counted; both ends are None as long as the run is going. ``cpu`` is in seconds,
-    ``peak_kib`` the peak resident memory of the largest process of the run in KiB (getrusage(2)). ``reason`` is the
-    line that names the error. ``attempt`` counts from 1: a retry is a run with a number of its own.
+    ``started`` and ``ended`` are in seconds since the epoch; ``started_boottime`` is ``started`` on the boot clock,
+    which also measures ``duration`` (in seconds); ``ended`` and ``duration`` are None as long as the run is going.
+    ``cpu`` is in seconds, ``peak_kib`` the peak resident memory of the largest process of the run in KiB
+    (getrusage(2)). ``reason`` is the line that names the error. ``attempt`` counts from 1: a retry is a run with a
+    number of its own.
 
     This is the table: a field's name stands in state.json, in last_failure.json and in --json; ``journal`` names its
-    field in the journal, ``write`` and ``restore`` say how it stands there; ``metric`` is its name and its explanation
-    for Prometheus, in the unit ``metric_unit``.
+    field in the journal, ``write`` turns a value into that field, and ``restore`` turns the field back; ``metric`` is
+    its name and its explanation for Prometheus, where the value is multiplied by ``metric_unit``.
     """
 
     number: int = column(columns.integer, 0, journal="RUN", restore=int)
@@ -75,13 +76,13 @@ class Run:
     attempt: int = column(columns.integer, 1, journal="ATTEMPT", restore=int)
 
     def going_for(self, now: float, boottime: float | None) -> float:
-        """For how many seconds it has been going; by the boot clock if that is the same, for nobody can set it."""
+        """For how many seconds the run is going: by the boot clock, which nobody can set, if ``boottime`` is given."""
         if boottime is None or self.started_boottime is None:
             return max(0.0, now - self.started)
         return max(0.0, boottime - self.started_boottime)
 
     def end(self, outcome: Outcome, at: float | None = None, **details: Any) -> "Run":
-        """The same run, which ended just now, or ``at`` that time of the boot clock."""
+        """The record of this run after its end, which is now, or ``at`` a time of the boot clock."""
         since = clock.boottime() - at if at is not None else 0.0
         began = self.started_boottime or 0.0
         duration = max(0.0, clock.boottime() - since - began) if began else 0.0
@@ -104,12 +105,12 @@ def as_json(run: Run) -> dict[str, Any]:
 
 
 def from_json(values: Any) -> Run:
-    """The inverse; unknown names are skipped. Raises ValueError."""
+    """The run in an object that ``as_json`` has made; unknown names are skipped. Raises ValueError."""
     return columns.read(Run, values)
 
 
 def ended_from_json(values: Any) -> Run:
-    """The inverse, for a run that has ended. Raises ValueError."""
+    """The run, which must have ended, in an object that ``as_json`` has made. Raises ValueError."""
     run = from_json(values)
     if run.outcome is None:
         raise ValueError("a run without an outcome")
@@ -128,14 +129,14 @@ def _written(metadata: Mapping[str, Any], value: Any) -> object:
 
 
 def from_journal(record: Mapping[str, Any]) -> Run:
-    """The run of which a record of the journal tells. Raises ValueError."""
+    """The run that a record of the journal describes. Raises ValueError."""
     if record.get("RUN") is None or record.get("STARTED") is None:
         raise ValueError("not the record of a run")
     values = {}
     for f in fields(Run):
         text = record.get(f.metadata.get("journal", ""))
         if text is not None:
-            if not isinstance(text, str | int):  # python-systemd makes a number of EXIT_STATUS
+            if not isinstance(text, str | int):  # python-systemd turns EXIT_STATUS into a number
                 raise ValueError(f"{f.name}: not one text")
             values[f.name] = f.metadata["restore"](str(text))
     return ended_from_json(values)

@@ -1,4 +1,4 @@
-"""What outlives the scheduler: the content of state.json, and the changes to it."""
+"""The content of state.json, which outlives the scheduler, and the changes to that content."""
 
 import os
 from dataclasses import dataclass, fields, replace
@@ -15,9 +15,9 @@ _KEPT_RUNS = 50
 
 
 class Due(NamedTuple):
-    """Why a run begins: when it was due, in seconds since the epoch and on the boot clock, and as which attempt.
+    """The due time of a run, in seconds since the epoch and on the boot clock, and the number of the attempt.
 
-    A retry was due when its first attempt was.
+    A retry has the due time of the first attempt.
     """
 
     last: float
@@ -26,7 +26,7 @@ class Due(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """A failed run is made again: when, in seconds since the epoch and on the boot clock, and as which attempt."""
+    """The time of a retry, in seconds since the epoch and on the boot clock, and the number of the attempt."""
 
     when: float
     boottime: float
@@ -34,10 +34,10 @@ class Retry(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to come: how often a run is due in words, when the next one is, and a retry before that, if there is one.
+    """The schedule from now on: in words how often a run is due, the next due time, and the retry before it, if any.
 
-    ``expected_by`` says until when a success after now is to come, if the wall clock says so. Times are in seconds
-    since the epoch.
+    ``expected_by`` is the time by which a calendar expects a success after now; None for an interval. Times are in
+    seconds since the epoch.
     """
 
     every: str
@@ -65,8 +65,8 @@ class State:
 
     Times are in seconds since the epoch; ``due_boottime`` and ``fresh_boottime`` (of the last success, or of the start)
     are in seconds of the boot clock within the boot ``boot_id`` of ``host``. ``every`` says in words how often a run is
-    due, ``gap`` in seconds how far apart; if that is not always the same, ``expected_by`` says until when the next
-    success is to come. ``outcomes`` counts the runs by outcome; ``runs`` has the last 50.
+    due. ``gap`` is the interval in seconds; a calendar has none, but has ``expected_by``, the time by which the
+    next success should come. ``outcomes`` counts the runs by outcome; ``runs`` has the last 50.
     """
 
     boot_id: str = column(columns.text, "")
@@ -93,59 +93,62 @@ class State:
     runs: list[Run] = column(columns.list_of(run_record.ended_from_json, _KEPT_RUNS), list)
 
     def is_of_this_host(self) -> bool:
-        """By name, which may change, or boot, of which a container's sandbox may show another id than a shell sees."""
+        """Whether the state is of this host, by the host's name or by its boot.
+
+        The name may change, and in a container the sandbox may show another boot id than a shell sees.
+        """
         return self.host in ("", os.uname().nodename) or self.boot_id == clock.boot_id()
 
     def longest_wait(self) -> float:
-        """How many seconds at most lie between two successes, if no run fails and there is an interval."""
+        """The longest time between two successes, in seconds, if no run fails and there is an interval."""
         return (self.gap or 0.0) + (self.timeout or 0.0)
 
     def copy(self) -> "State":
-        """One that can be changed without changing this."""
+        """A copy whose changes do not change this state."""
         return replace(self, outcomes=dict(self.outcomes), runs=list(self.runs))
 
     def start(self, settings: Settings, plan: Plan) -> None:
-        """A scheduler has started."""
+        """Note that a scheduler has started."""
         expected_by = self.expected_by
         is_fresh = self._take_over()
         self.clean, self.started = False, clock.wall()
         self.follow(settings, plan)
         if not is_fresh and expected_by is not None and plan.expected_by is not None:
-            self.expected_by = expected_by  # a crash loop would never look stale
+            self.expected_by = expected_by  # or a crash loop would never look stale
 
     def _take_over(self) -> bool:
-        """Make it this boot's: what the clock of another boot has counted says nothing here. Whether it is fresh."""
+        """Make the state this boot's: another boot's clock counts no more. True if a wait for a success begins anew."""
         is_new = self.boot_id != clock.boot_id()
         if is_new:
             self.due_boottime = None
-        is_fresh = is_new or self.clean  # else a crash loop would never look stale
+        is_fresh = is_new or self.clean  # not after a crash in this boot, or a crash loop would never look stale
         if is_fresh:
             self.fresh_boottime = clock.boottime()
         self.boot_id, self.host = clock.boot_id(), os.uname().nodename
         return is_fresh
 
     def follow(self, settings: Settings, plan: Plan) -> None:
-        """The scheduler has these settings."""
+        """Note the settings and the plan of the scheduler."""
         self.environment, self.timeout = settings.environment, settings.timeout
         self.gap = None if settings.calendar else settings.interval
         self.every, self.expected_by = plan.every, plan.expected_by
         self.plan(plan)
 
     def stop(self) -> None:
-        """The scheduler has stopped, and nothing is due."""
+        """Note that the scheduler has stopped, and that nothing is due."""
         self.clean, self.next_due = True, None
 
     def plan(self, plan: Plan) -> None:
-        """The next run is due at another time, or is made again at another time."""
+        """Note the next due time and the retry."""
         self.next_due, self.retry = plan.next_due, plan.retry
 
     def skip_run(self) -> None:
-        """A due run was not made."""
+        """Note that a due run was skipped."""
         self.skipped += 1
 
     def begin_run(self, due: Due | None = None, plan: Plan | None = None) -> Run:
-        """A run begins, by the schedule if there is one; gives its record."""
-        self.end_lost_run()  # who has the lock of the run has no rival: that scheduler was killed
+        """Note that a run begins, and give its record; ``due`` and ``plan`` are the schedule's, if there is one."""
+        self.end_lost_run()  # this process has the run's lock: a run noted as going has lost its scheduler
         self.number += 1
         self.running = run_record.begin(self.number, due.attempt if due else 1)
         if due is not None and plan is not None:
@@ -155,7 +158,7 @@ class State:
         return self.running
 
     def end_run(self, run: Run, plan: Plan | None) -> None:
-        """A run has ended, and ``plan`` is to come if there is a schedule."""
+        """Note that a run has ended; ``plan`` is the schedule's, if there is one."""
         self.running = None
         if plan is not None:
             self.plan(plan)
@@ -164,7 +167,7 @@ class State:
             self.failures_in_a_row = 0
             if plan is not None:
                 self.expected_by = plan.expected_by
-            # A run of main-scheduler once may be on another host than the scheduler.
+            # main-scheduler once may make its run on another host than the scheduler's.
             self.last_success = clock.wall()
             self.fresh_boottime = clock.boottime() if self.is_of_this_host() else None
         elif run.outcome in FAILURES:
@@ -172,7 +175,7 @@ class State:
             self.last_failure = clock.wall()
 
     def end_lost_run(self) -> Run | None:
-        """If a run is said to be going, its scheduler was killed: record the run as interrupted, and give it."""
+        """If a run is noted as going, the run's scheduler was killed: note the run as interrupted, and give it."""
         if self.running is None:
             return None
         run = replace(self.running, outcome=Outcome.INTERRUPTED, duration=0.0)
@@ -187,12 +190,12 @@ class State:
 
 
 def as_json(state: State) -> dict[str, Any]:
-    """The state as state.json has it."""
+    """The state as the JSON object in state.json."""
     values = {f.name: getattr(state, f.name) for f in fields(state)}
     running = None if state.running is None else run_record.as_json(state.running)
     return values | {"running": running, "runs": [run_record.as_json(run) for run in state.runs]}
 
 
 def from_json(values: Any) -> State:
-    """The inverse; unknown names are skipped. Raises ValueError."""
+    """The state in an object that ``as_json`` has made; unknown names are skipped. Raises ValueError."""
     return columns.read(State, values)

@@ -1,4 +1,4 @@
-"""What is known of a scheduler from outside: what ``main-scheduler status`` prints, and the one line for systemd."""
+"""The status of a scheduler: the output of ``main-scheduler status``, and the one line for systemd."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,7 +12,7 @@ from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
 from sched_runner.words import DIM, GREEN, RED, painted
 
-# How long after interval and time-out a success may still be on its way, in seconds.
+# A success may come this many seconds later than the interval and the time-out allow.
 _SLACK = 60.0
 _SHOWN_RUNS = 12
 _MARKS = {Outcome.SUCCEEDED: ("✓", GREEN), Outcome.INTERRUPTED: ("–", DIM)}
@@ -30,7 +30,7 @@ class Health(IntEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a scheduler; ``pid`` is None if none is running, 0 if it cannot be seen.
+    """The status of a scheduler; ``pid`` is None if none is running, and 0 if its process cannot be seen.
 
     ``now`` is in seconds since the epoch, ``boottime`` in seconds of the boot clock of the boot ``boot_id``.
     ``trouble`` says what is wrong beside the runs.
@@ -57,40 +57,40 @@ class Status:
         return self.stale() if self.pid is not None else ""
 
     def stale(self) -> str:
-        """In words, if the last success is older than it should be, whether a scheduler runs or not."""
+        """What is wrong, in words, if the last success is too old, even if no scheduler runs; else empty."""
         if self.state.expected_by is not None:
             return self._overdue(self.state.expected_by)
         state, now, since = self.state, self.boottime, self.state.fresh_boottime
-        if state.boot_id != self.boot_id or since is None:  # nothing but the wall clock knows
+        if state.boot_id != self.boot_id or since is None:  # only the wall clock can tell
             now, since = self.now, state.last_success or state.started
             if self.pid is not None and state.started is not None and since is not None:
-                since = max(since, state.started)  # in a container the sandbox may show another boot than a shell
+                since = max(since, state.started)  # a container's sandbox may show another boot id than a shell
         if since is None:
             return "it was never started"
         allowed = state.longest_wait() + _SLACK
         return f"no success for {words.duration(now - since)}" if now - since > allowed else ""
 
     def _overdue(self, expected_by: float) -> str:
-        """The same where the wall clock says when the next success is to come."""
+        """What is wrong, if a calendar expects a success by ``expected_by`` and none has come; else empty."""
         if self.now <= expected_by + (self.state.timeout or 0.0) + _SLACK:
             return ""
         success = self.state.last_success
         return "no success yet" if success is None else f"no success since {words.zoned_time(success)}"
 
     def where(self) -> str:
-        """Which process it is, or on which host."""
+        """Where the scheduler runs: as which process, or on which host."""
         if self.pid:
             return f"process {self.pid}"
         return "where it cannot be seen" if self.state.is_of_this_host() else f"on {words.printable(self.state.host)}"
 
     def health(self) -> Health:
-        """The exit status."""
+        """The health of the scheduler, which is the exit status of the command."""
         if self.pid is None:
             return Health.NOT_RUNNING
         return Health.WRONG if self.fault() else Health.HEALTHY
 
     def as_json(self) -> dict[str, Any]:
-        """For ``--json``; times are in seconds since the epoch."""
+        """The status for ``--json``; times are in seconds since the epoch."""
         state, is_up = self.state, self.pid is not None
         return {
             "name": self.name,
@@ -112,7 +112,7 @@ class Status:
         }
 
     def text(self, *, coloured: bool) -> str:
-        """For a person."""
+        """The status for a person, in several lines."""
         fault = self.fault()
         lines = [f"{self.name}: {self._up()}"]
         if fault:
@@ -163,7 +163,7 @@ def of(name: str, pid: int | None, state: State) -> Status:
 
 
 def one_line(state: State, now: float) -> str:
-    """STATUS= for systemd: the truth in one line."""
+    """The state in one line, for STATUS= of systemd."""
     parts = []
     if state.running:
         parts.append(f"run {state.running.number} is going since {words.clock_time(state.running.started)}")
@@ -182,6 +182,6 @@ def one_line(state: State, now: float) -> str:
 
 
 def mark(run: Run, width: int, *, coloured: bool) -> str:
-    """One character for the outcome of a run, in the middle of so many."""
+    """One character for the outcome of a run, in the middle of ``width`` characters."""
     character, colour = _MARKS.get(run.outcome or Outcome.FAILED, _FAILED_MARK)
     return painted(character.center(width), colour, coloured=coloured)

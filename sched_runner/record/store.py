@@ -1,4 +1,4 @@
-"""The state of a state directory, in memory and in state.json, and what is written beside it."""
+"""The state of a state directory, in memory and in state.json, and the files that are written beside state.json."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ class StateError(Exception):
 
 
 def load(directory: Path) -> State:
-    """The state in a directory; a new one if there is no file. Raises OSError, and StateError for a faulty file."""
+    """The state in a directory; a new state if there is no file. Raises OSError, and StateError for a faulty file."""
     path = directory / STATE
     try:
         return states.from_json(files.read_json(path))
@@ -43,12 +43,12 @@ def load(directory: Path) -> State:
 
 
 def open_lock(directory: Path) -> LockFile:
-    """The lock file of a state directory; what else stands in its place is set aside. Raises OSError."""
+    """The lock file of a state directory; anything else in its place is set aside. Raises OSError."""
     return _with_regular(directory / "lock", lambda: LockFile(directory))
 
 
 def _with_regular(path: Path, attempt: Callable[[], T]) -> T:
-    """Attempt it, and once more when what is no regular file at the path has been set aside. Raises OSError."""
+    """Call ``attempt``; if no regular file is at ``path``, set aside what is there and call again. Raises OSError."""
     try:
         return attempt()
     except OSError as error:
@@ -70,9 +70,9 @@ class Store:
         self._troubles: dict[str, Trouble] = {}
 
     def update(self, change: Callable[[State], T], *, durable: bool = True) -> T:
-        """Change the state, here and in state.json, and give what ``change`` gives.
+        """Change the state, in memory and in state.json, and give the result of ``change``.
 
-        If the file cannot be written, the change holds here, and somebody is told.
+        If the file cannot be written, the change holds in memory, and the log says why.
         """
         with self._exclusive():
             self._refresh()
@@ -83,9 +83,9 @@ class Store:
         return result
 
     def refresh(self) -> bool:
-        """Take over what another process, such as ``main-scheduler once``, has written; whether there was something.
+        """Read state.json if another process, such as ``main-scheduler once``, has written it; whether that was so.
 
-        A file that has vanished, or that is faulty, is written anew.
+        If the file has vanished or is faulty, write it anew.
         """
         if self._read_version() == self._version and self._lock.is_in_place():
             return False
@@ -96,7 +96,7 @@ class Store:
         return is_new
 
     def sync(self) -> None:
-        """Make durable what was saved without being so."""
+        """Make state.json durable, which ``update`` may have saved with ``durable=False``."""
         if not self._troubles.get(STATE):
             self._report(STATE, self._sync)
 
@@ -105,20 +105,20 @@ class Store:
         files.sync(self._directory)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file beside the state, atomically and durably; if that fails, somebody is told."""
+        """Write a file beside the state, atomically and durably; if that fails, the next update logs the fault."""
         self._report(name, lambda: write_atomic(self._directory / name, text))
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        """The same for JSON."""
+        """Write a JSON object as ``write`` does."""
         self.write(name, json.dumps(values, indent=1) + "\n")
 
     def read_object(self, name: str) -> dict[str, Any]:
-        """A JSON object beside the state; empty if it is missing or faulty."""
+        """The JSON object in a file beside the state; empty if the file is missing or faulty."""
         return files.read_object(self._directory / name)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """One load, change and save at a time, across processes and threads, which locks of fcntl(2) do not part."""
+        """One load, change and save at a time, across processes, and across threads, which share locks of fcntl(2)."""
         with self._threads:
             path = self._directory / "lock"
             self._troubles.setdefault("lock", Trouble(str(path), "made anew")).report(
@@ -126,11 +126,14 @@ class Store:
             )
             with self._lock.update():
                 yield
-        for trouble in tuple(self._troubles.values()):  # the other thread may report the first of a kind meanwhile
+        for trouble in tuple(self._troubles.values()):  # a copy: the other thread may add a trouble meanwhile
             trouble.tell()
 
     def _refresh(self) -> bool:
-        """Whether state.json was another's; while it cannot be written or is not good, what is here counts."""
+        """Read state.json if another process has written it; whether that was so.
+
+        As long as the file is faulty or cannot be written, the state in memory counts.
+        """
         version = self._read_version()
         if not version or version == self._version or self._troubles.get(STATE):
             return False
@@ -142,7 +145,7 @@ class Store:
         except StateError as error:
             self._set_aside(error)
             return False
-        found.number = max(found.number, self.state.number)  # no number is given twice
+        found.number = max(found.number, self.state.number)  # no two runs get the same number
         self.state, self._version = found, version
         return True
 
@@ -157,7 +160,7 @@ class Store:
         self._version = self._read_version()
 
     def _read_version(self) -> tuple[int, ...]:
-        """Another one whenever the file was written; empty if there is none."""
+        """The version of the file: each write makes another one; empty if there is no file."""
         with contextlib.suppress(OSError):
             found = os.lstat(self._directory / STATE)
             return found.st_ino, found.st_mtime_ns, found.st_size
@@ -166,7 +169,7 @@ class Store:
     def _report(self, name: str, attempt: Callable[[], object]) -> None:
         trouble = self._troubles.setdefault(name, Trouble(name))
         fault = fault_of(attempt)
-        if fault and os.path.isdir(self._directory / name):  # a rename cannot take the place of a directory
+        if fault and os.path.isdir(self._directory / name):  # a rename cannot replace a directory
             with contextlib.suppress(OSError):
                 set_aside(self._directory / name)
             fault = fault_of(attempt)

@@ -1,1 +1,1 @@
-"""What may be set, and where it comes from."""
+"""The settings of a scheduler, and the places that they come from."""

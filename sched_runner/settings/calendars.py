@@ -16,10 +16,10 @@ _COMMAND = (
     *("env", "LC_ALL=C.UTF-8", "LANGUAGE=", "SYSTEMD_COLORS=0", "SYSTEMD_LOG_LEVEL=info", "SYSTEMD_LOG_TARGET=console"),
     *("systemd-analyze", "calendar"),
 )
-_NOT_FOUND = 127  # of env(1)
+_NOT_FOUND = 127  # the exit status of env(1) if it does not find the command
 _TIMEOUT = 5.0  # in seconds; an answer usually takes 0.014 s
 _LONGEST_QUOTE = 200
-_MOST_QUARTERS = 100  # of an hour: a day and a bit
+_MOST_QUARTERS = 100  # quarters of an hour: a little more than a day
 
 _NORMALIZED = re.compile(r"^Normalized form: (.+)$", re.MULTILINE)
 # systemd 252 writes "Iter. #2", 257 "Iteration #2"; "(in UTC)" follows unless the time zone of the process is UTC.
@@ -30,7 +30,7 @@ Run = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 
 
 class CalendarError(ValueError):
-    """A calendar expression is wrong or over, or systemd-analyze gave no answer; the message is for the operator."""
+    """An expression is wrong or never due again, or systemd-analyze gave no answer; the message is for the operator."""
 
 
 class _LeftOutError(CalendarError):
@@ -39,7 +39,7 @@ class _LeftOutError(CalendarError):
 
 @dataclass(frozen=True)
 class Answer:
-    """Due times of one expression in UTC, in their order; ``is_all`` says that none comes after them."""
+    """Due times of one expression in UTC, in their order; ``is_all`` says that no due time follows them."""
 
     times: tuple[datetime, ...]
     is_all: bool
@@ -59,7 +59,7 @@ def spawn(command: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def parse_calendar(text: str, run: Run = spawn) -> tuple[str, ...]:
-    """The calendar expressions in ``text``, which ``;`` separates. Each of them has a due time to come.
+    """The calendar expressions in ``text``, which ``;`` separates. Each of them has a due time in the future.
 
     Raises CalendarError, which is a ValueError.
     """
@@ -72,11 +72,11 @@ def parse_calendar(text: str, run: Run = spawn) -> tuple[str, ...]:
 
 
 def _check(expression: str, run: Run) -> None:
-    """Raises CalendarError."""
+    """Refuse a crontab's line, a wrong expression and one that is never due again. Raises CalendarError."""
     if meant := from_elsewhere(expression):
         raise CalendarError(f"{expression} is a line of a crontab; write SCHED_CALENDAR={meant}")
     answer = ask(expression, int(clock.wall()), 1, run)
-    # There may be one that is not all: now may lie where the clock shows its times again, and those are left out.
+    # Times may follow even if none is listed: ask() leaves out those that the clock now shows for the second time.
     if answer.is_all and not answer.times:
         raise CalendarError(f"{expression} never comes again")
 
@@ -104,7 +104,8 @@ def _list(
     """The normalized form of ``expression`` and its due times as systemd-analyze lists them. Raises CalendarError.
 
     systemd-analyze fails altogether if it comes upon a time such as 0/4:30 in a night whose first hour the clock leaves
-    out, as in Chile (systemd 252 and 257). Then the list is made in two halves, and that night in quarters of an hour.
+    out, as in Chile (systemd 252 and 257). Then this function asks for the list in two parts, and moves ``base`` on in
+    quarters of an hour until that night is over.
     """
     try:
         return _read(_output([*_COMMAND, f"--iterations={count}", f"--base-time=@{base}", "--", expression], run))
@@ -120,7 +121,7 @@ def _list(
 
 
 def _output(command: list[str], run: Run) -> str:
-    """What ``command`` wrote to stdout. Raises CalendarError unless it succeeds."""
+    """The output of ``command`` on stdout. Raises CalendarError unless it succeeds."""
     try:
         done = run(command)
     except subprocess.TimeoutExpired:
@@ -139,7 +140,7 @@ def _output(command: list[str], run: Run) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The first line of ``text``, cut, and with ``?`` for what cannot be printed."""
+    """The first line of ``text``, cut to 200 characters, with ``?`` for each character that cannot be printed."""
     line = text.strip().partition("\n")[0]
     shown = "".join(char if char.isprintable() else "?" for char in line)
     return shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}…"
@@ -169,7 +170,7 @@ def _zone(normalized: str) -> tzinfo | None:
     name = normalized.rsplit(maxsplit=1)[-1]
     if ":" in name:
         return None
-    # An abbreviation of the local zone, such as CEST, stands for one offset: no time comes twice.
+    # An abbreviation of the local zone, such as CEST, stands for one offset: no time comes twice, as in UTC.
     if name in ("UTC", *time.tzname):
         return UTC
     try:
@@ -179,6 +180,6 @@ def _zone(normalized: str) -> tzinfo | None:
 
 
 def _first_shown(when: datetime, zone: tzinfo | None) -> datetime:
-    """When a clock in ``zone`` first shows what it shows at ``when``."""
+    """The moment at which a clock in ``zone`` first shows the date and time that it shows at ``when``."""
     shown = datetime.fromtimestamp(when.timestamp(), zone)
     return shown.replace(fold=0).astimezone(UTC) if shown.fold else when

@@ -1,4 +1,4 @@
-"""How people write a schedule for other tools, such as a crontab, and what that is as a calendar expression."""
+"""Calendar expressions for schedules that people have written for other tools, such as a line of a crontab."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -51,7 +51,7 @@ def _looks_like_calendar(text: str) -> bool:
 
 
 def from_elsewhere(text: str) -> str:
-    """The expressions that mean the same as a line of a crontab; empty if ``text`` is none."""
+    """The expressions that mean the same as ``text``, a line of a crontab; empty if ``text`` is no such line."""
     try:
         return _NICKNAMES.get(text.lower()) or _from_crontab(text)
     except ValueError:
@@ -89,7 +89,7 @@ class _Field:
         return number
 
     def expression(self, text: str) -> str:
-        """The same in a calendar expression. Raises ValueError."""
+        """The calendar expression for ``text`` in this field. Raises ValueError."""
         numbers = sorted(self.numbers(text))
         if len(numbers) == self.high - self.low + 1:
             return "*"
@@ -108,7 +108,8 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def _from_crontab(line: str) -> str:
     """The expressions that mean the same as the five fields of ``line``. Raises ValueError.
 
-    If both days are restricted, either is enough; a field that begins with ``*`` restricts nothing. crontab(5)
+    If neither field for days begins with ``*``, a day that fits one of them is enough; else it must fit both
+    (crontab(5)).
     """
     minute, hour, day, month, weekday = line.split()
     clock = f"{_HOUR_OF_DAY.expression(hour)}:{_MINUTE.expression(minute)}"
@@ -124,13 +125,13 @@ def _joined(week: str, months: str, days: str, clock: str) -> str:
 
 
 def _week(text: str) -> str:
-    """A crontab's days of the week in a calendar expression, empty for all. Raises ValueError."""
+    """A crontab's days of the week in a calendar expression, empty for all seven. Raises ValueError."""
     days = sorted({(number - 1) % 7 for number in _WEEKDAY.numbers(text)})
     return "" if len(days) == 7 else _spans(days, _WEEKDAYS.__getitem__)
 
 
 def _spans(numbers: list[int], shown: Callable[[int], str]) -> str:
-    """``01,02,05..09``: three or more in a row are a range."""
+    """A list of numbers, in which three or more in a row are a range: ``01,02,05..09``."""
     parts: list[str] = []
     for _, pairs in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         row = [shown(number) for _, number in pairs]
@@ -139,7 +140,7 @@ def _spans(numbers: list[int], shown: Callable[[int], str]) -> str:
 
 
 def _whole(digits: str) -> int:
-    """Raises ValueError."""
+    """The number that ASCII digits stand for. Raises ValueError."""
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError("not a whole number")
     return int(digits)

@@ -17,7 +17,7 @@ _PIPE_LASTS = 5.0  # seconds
 
 
 class Content(NamedTuple):
-    """What a file holds. A fault names file and line; its line gives no value. A warning does not keep anybody."""
+    """The content of a file. A fault names the file and line; a faulty line gives no value. A warning stops nothing."""
 
     values: dict[str, str]
     faults: list[str]
@@ -25,9 +25,9 @@ class Content(NamedTuple):
 
 
 def read(path: Path, *, pipes: bool = False) -> Content:
-    """Names and values in an environment file (systemd.exec(5), EnvironmentFile=).
+    """The names and values in an environment file (systemd.exec(5), EnvironmentFile=).
 
-    A pipe can be read only once: ``pipes`` says that this is the time for it, for 5 s at most.
+    A pipe can be read only once: if ``pipes``, this call reads it and waits for its end for 5 s at most.
     """
     shown = words.printable(path)
     try:
@@ -45,7 +45,7 @@ def read(path: Path, *, pipes: bool = False) -> Content:
 
 
 def line(name: str, value: str) -> str:
-    """The line of a file that gives this name this value. Raises ValueError if no line can."""
+    """The line of an environment file that gives ``name`` this ``value``. Raises ValueError if no line can."""
     for quote in ("", "'", '"'):
         text = f"{name}={quote}{value}{quote}"
         if _parsed(text, name).values == {name: value}:
@@ -79,7 +79,7 @@ def _read_pipe(file: io.FileIO) -> bytes:
 
 
 def _parsed(text: str, shown: str) -> Content:
-    from dotenv import dotenv_values  # takes 27 ms
+    from dotenv import dotenv_values  # the import takes 27 ms
 
     faults, warnings, good = [], [], []
     for number, line in enumerate(text.split("\n"), 1):
@@ -90,7 +90,7 @@ def _parsed(text: str, shown: str) -> Content:
         if warning := _warning(line):
             warnings.append(f"{shown}:{number}: {warning}")
     values = dotenv_values(stream=io.StringIO("\n".join(good)), interpolate=False)
-    # As os.environ has the same bytes, whatever the locale.
+    # os.environ has the same text for the same bytes, whatever the locale is.
     return Content({name: os.fsdecode((value or "").encode()) for name, value in values.items()}, faults, warnings)
 
 
@@ -132,7 +132,7 @@ def _raw_fault(value: str) -> str:
 
 
 def _warning(line: str) -> str:
-    """What a shell would expand, as in ``PATH=$PATH:/opt/bin``, and systemd does not."""
+    """A warning if a shell would expand the value, as in ``PATH=$PATH:/opt/bin``; systemd does not. Else empty."""
     name, _, value = line.strip(" \t").partition("=")
     if not name.startswith("#") and re.search(rf"\$\{{?({re.escape(name.strip())}|PATH|HOME|USER|PWD)\b|`|\$\(", value):
         return f"{name.strip()} is taken as it stands: nothing expands a $ here, write the value out"

@@ -1,4 +1,4 @@
-"""Where a scheduler keeps its things: an installed service, an instance of it, or a directory."""
+"""The paths of a scheduler: of the installed service, of an instance of it, or of one started in a directory."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# The name of an instance: systemd escapes other characters, and takes a colon for two directories.
+# The name of an instance: systemd escapes other characters, and reads a name with a colon as two directories.
 INSTANCE = re.compile(r"\w[\w.-]*", re.ASCII)
 _OURS = "main-scheduler*"
 _USER_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
@@ -16,7 +16,7 @@ COMMAND = os.path.normpath(os.path.join(__file__, "../" * 5, "bin/main-scheduler
 
 
 def journal_of(unit: str, *, is_users: bool) -> str:
-    """The command that shows the journal of a unit of the system's, or of a user's service manager."""
+    """The command that shows the journal of a unit: of the system's service manager, or of a user's."""
     return f"journalctl {'--user ' if is_users else ''}-u {unit}"
 
 
@@ -25,7 +25,7 @@ class Place:
     """The name of a scheduler and its paths.
 
     ``env_file`` is None for a scheduler that was started by hand, ``workdir`` is None if main.py runs in its own
-    directory, ``is_users`` says that a user's service manager has it up, and not the system's.
+    directory, ``is_users`` says that the scheduler is a service of a user's service manager, and not of the system's.
     """
 
     name: str
@@ -38,26 +38,26 @@ class Place:
 
     @property
     def journal(self) -> str:
-        """What shows its journal."""
+        """The command that shows the journal of this scheduler."""
         return journal_of(self.name, is_users=self.is_users)
 
     @property
     def alert(self) -> str:
-        """The name of the units that tell of it, without their kind."""
+        """The name of the units that send the alerts of this scheduler, without ``.path`` and the like."""
         return self.name.replace("main-scheduler", "main-scheduler-alert", 1)
 
     @property
     def alert_units(self) -> list[str]:
-        """Those of them that an operator enables."""
+        """The names of the alert units that an operator enables."""
         return [f"{self.alert}.path", f"{self.alert}.timer"]
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the services of one service manager, the system's or a user's, have their things.
+    """The folders of the services of one service manager: the system's, or a user's.
 
-    ``units`` are the folders of unit files, from the one in which units are enabled on; ``suffix`` follows the
-    service's name in that of its settings.
+    ``units`` are the folders of unit files; units are enabled in the first of them. ``suffix`` ends the name of a
+    service's environment file.
     """
 
     settings: Path
@@ -81,7 +81,7 @@ class Folders:
         )
 
     def is_installed(self) -> bool:
-        """Whether the service is there, also if somebody has removed its settings."""
+        """Whether the service has a unit file or an environment file."""
         files = [folder / "main-scheduler.service" for folder in self.units]
         return any(map(os.path.lexists, [*files, self.settings / f"main-scheduler{self.suffix}"]))
 
@@ -97,7 +97,7 @@ class Folders:
 
 
 def of_system(root: Path = Path("/")) -> Folders:
-    """Those of the system's service manager."""
+    """The folders of the system's service manager."""
     folders = ("etc", "usr/local/lib", "usr/lib", "lib")
     return Folders(
         settings=root / "etc/default",
@@ -109,14 +109,14 @@ def of_system(root: Path = Path("/")) -> Folders:
 
 
 def of_user(home: Path, environ: Mapping[str, str]) -> Folders:
-    """Those of the service manager of the user with this home (systemd.exec(5), StateDirectory=; systemd.unit(5)).
+    """The folders of the service manager of a user with this home (systemd.exec(5), StateDirectory=; systemd.unit(5)).
 
-    Before version 254, systemd has state and logs in the user's configuration directory.
+    Before version 254, systemd keeps state and logs in the user's configuration directory.
     """
 
     def base(name: str, default: str) -> Path:
         path = Path(environ.get(name, ""))
-        return path if path.is_absolute() else home / default  # as systemd does
+        return path if path.is_absolute() else home / default  # systemd ignores a relative path too
 
     config, state = base("XDG_CONFIG_HOME", ".config"), base("XDG_STATE_HOME", ".local/state")
     data = home / ".local/share"

@@ -11,7 +11,7 @@ from sched_runner.settings.table import Settings, SettingsError
 
 
 class Reading(NamedTuple):
-    """Settings, the environment that they were read from, and what an operator should know of both."""
+    """Settings, the environment that they were read from, and warnings for the operator."""
 
     settings: Settings
     environ: Mapping[str, str]
@@ -21,9 +21,10 @@ class Reading(NamedTuple):
 class Source:
     """Reads settings and main.py's environment, again and again.
 
-    What the environment says at the start is the truth: systemd has put there what all environment files and drop-ins
-    say, in its own order. A name whose value then equalled the file's belongs to the file, and is read from it anew;
-    any other belongs to the environment and stays. The file fills in what the environment lacks.
+    The environment at the start is the truth: systemd has put the values of all environment files and drop-ins into it,
+    in its own order. If the file had the same value of a name at the start, the name belongs to the file, and each
+    reading takes its value from there. Any other name of the environment keeps its value. The file adds the names that
+    the environment lacks.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Source:
         *,
         defaults: Mapping[str, str] | None = None,
     ) -> None:
-        """``defaults`` is for names that neither of the two has (any more)."""
+        """``defaults`` is for names that neither the environment nor the file has (any more)."""
         self._env_file = env_file
         self._place = place
         self._defaults = defaults or {}
@@ -48,14 +49,14 @@ class Source:
         return self._env_file is not None
 
     def read(self) -> Reading:
-        """The settings of now. Raises SettingsError."""
+        """The current settings. Raises SettingsError."""
         reading, faults = self.read_all()
         if faults:
             raise SettingsError(faults, reading.settings)
         return reading
 
     def read_all(self) -> tuple[Reading, list[str]]:
-        """The settings of now, with defaults for the faulty ones, and what is wrong with these."""
+        """The current settings, with defaults for the faulty ones, and a sentence for each fault."""
         content, self._first = self._first or self._content(), None
         environ = {**self._defaults, **content.values, **self._own}
         hidden = [name for name, value in content.values.items() if self._own.get(name, value) != value]

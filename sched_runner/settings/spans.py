@@ -6,11 +6,11 @@ import re
 from datetime import timedelta
 from typing import Any
 
-# Of an interval, in seconds, and of any span of time.
+# The shortest interval and the longest span of any kind, in seconds.
 _SHORTEST = 0.1
 _LONGEST = 36525 * 86400.0
 
-# The units of systemd.time(7), in seconds. Its M for a month is left out: too many take it for a minute.
+# The units of systemd.time(7), in seconds. M for a month is left out: too many people take it for a minute.
 _UNITS = {
     **dict.fromkeys(("usec", "us", "µs", "μs"), 1e-6),
     **dict.fromkeys(("msec", "ms"), 1e-3),
@@ -56,7 +56,7 @@ def _unit(unit: str, *, is_first: bool, is_last: bool) -> float:
 
 
 def parse_timeout(text: str) -> float:
-    """Seconds in a time span that is more than nothing. Raises ValueError."""
+    """Seconds in a time span of more than 0 s. Raises ValueError."""
     seconds = parse_span(text)
     if seconds <= 0:
         raise ValueError("the longest run must be more than 0 s")
@@ -64,7 +64,7 @@ def parse_timeout(text: str) -> float:
 
 
 def parse_wait(text: str) -> float:
-    """Seconds in a time span of at least a second: sooner is again and again. Raises ValueError."""
+    """Seconds in a time span of at least 1 s, so that retries are not too frequent. Raises ValueError."""
     seconds = parse_span(text)
     if seconds < 1:
         raise ValueError("use 1 s or more")
@@ -74,7 +74,7 @@ def parse_wait(text: str) -> float:
 def parse_interval(text: str) -> float:
     """Seconds in a time span, or in the mapping of IntervalTrigger's keywords: ``{"hours": 7, "minutes": 30}``.
 
-    The mapping may be JSON, or as Python writes it. Raises ValueError.
+    The mapping may be in JSON or in Python's syntax. Raises ValueError.
     """
     seconds = _mapping_seconds(_mapping(text)) if text.lstrip().startswith("{") else parse_span(text)
     if not _SHORTEST <= seconds <= _LONGEST:

@@ -14,7 +14,7 @@ from sched_runner import words
 from sched_runner.settings import calendars, crontab, spans
 from sched_runner.settings.places import Place
 
-# How often, in the keywords of APScheduler's IntervalTrigger: days, hours, minutes, seconds.
+# How often a run is due by default, in the keywords of APScheduler's IntervalTrigger: days, hours, minutes, seconds.
 INTERVALS: dict[str, dict[str, float]] = {
     "test": {"minutes": 1},
     "prod": {"hours": 4},
@@ -27,7 +27,7 @@ _ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*(@{_LABEL}(\.{_LABEL})*)?")
 # main.py gets these from the scheduler; a scheduler that main.py starts gets them too.
 _GIVEN_TO_MAIN = ("SCHED_RUN", "SCHED_ATTEMPT")
 
-# What is filled in in the address of a ping.
+# The address of a ping may hold these names in braces; the scheduler replaces them with their values.
 PLACEHOLDERS = ("status", "message", "duration_ms")
 PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 
@@ -36,9 +36,9 @@ _STATUSES = 256
 
 
 class Row(NamedTuple):
-    """One setting: its name, how text becomes its value, its default, how the value is shown.
+    """One setting: its name, the parser of its value, its default, and the function that shows the value.
 
-    ``default`` may be a function of the place. ``is_secret``: a fault does not repeat the value.
+    ``default`` may be a function of the place. If ``is_secret``, a fault does not repeat the value.
     """
 
     name: str
@@ -77,7 +77,7 @@ def _parse_interval(text: str) -> float:
 
 
 def parse_args(text: str) -> tuple[str, ...]:
-    """Words that are quoted as for a shell. Raises ValueError."""
+    """The words in ``text``, which is quoted as for a shell. Raises ValueError."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
@@ -122,12 +122,12 @@ def _shown_statuses(statuses: frozenset[int]) -> str:
 
 
 def parse_url(text: str) -> str:
-    """An address of http or https, perhaps with placeholders. Raises ValueError, whose words do not repeat it."""
+    """An address of http or https, perhaps with placeholders. Raises ValueError; its message omits the address."""
     fault = "use an address like https://hc-ping.com/your-uuid"
     try:
         parts = urlsplit(text)
         is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        (parts.hostname or "").encode("idna")  # refuses what no name server can be asked for
+        (parts.hostname or "").encode("idna")  # refuses a name that DNS cannot hold
     except ValueError:
         raise ValueError(fault) from None
     if not is_good or not text.isprintable() or " " in text:
@@ -144,7 +144,7 @@ def _shown_workdir(path: Path | None) -> str:
 
 
 def _masked_command(command: Sequence[str]) -> str:
-    hidden = " …" if len(command) > 1 else ""  # what follows may hold a token
+    hidden = " …" if len(command) > 1 else ""  # an argument may hold a token
     return f"{shlex.join(command[:1])}{hidden}"
 
 
@@ -196,16 +196,16 @@ class SettingsError(Exception):
 
 
 def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -> Settings:
-    """Read the settings from ``environ``; what it lacks has a default, which for paths is that of ``place``.
+    """Read the settings from ``environ``; a setting that it lacks has its default, which may depend on ``place``.
 
-    Raises SettingsError with every fault that was found, and with those found before: ``faults``.
+    Raises SettingsError with every fault: ``faults``, which the caller has found, and those that are found here.
     """
     found = [*faults]
     values = {attribute: _value(row, environ, place, found) for attribute, row in ROWS.items()}
     settings = _completed(Settings(**values), place)
     if environ.get("SCHED_INTERVAL") and environ.get("SCHED_CALENDAR"):
         found.append("SCHED_INTERVAL and SCHED_CALENDAR both say when a run is due; set one of them")
-    environment = environ.get("SCHED_ENV", settings.environment)  # an empty one is no default
+    environment = environ.get("SCHED_ENV", settings.environment)  # an empty SCHED_ENV is not the default
     if environment not in INTERVALS and not (environ.get("SCHED_INTERVAL") or environ.get("SCHED_CALENDAR")):
         found.append(_unknown_environment(environment))
     known = (*NAMES, *_GIVEN_TO_MAIN)
@@ -231,7 +231,7 @@ def _value(row: Row, environ: Mapping[str, str], place: Place, faults: list[str]
 
 
 def _completed(settings: Settings, place: Place) -> Settings:
-    """What follows from other settings: how often, and from where relative paths are counted."""
+    """Fill in the interval that SCHED_ENV means, and resolve relative paths of main.py and of Python."""
     main = place.main.parent / settings.main
     python = str(main.parent / settings.python) if "/" in settings.python else settings.python
     of_environment = timedelta(**INTERVALS.get(settings.environment, INTERVALS["test"])).total_seconds()
@@ -239,7 +239,7 @@ def _completed(settings: Settings, place: Place) -> Settings:
 
 
 def _unknown_environment(environment: str) -> str:
-    """A typo in ``prod`` must not mean every minute."""
+    """The fault of an unknown SCHED_ENV: after a typo in ``prod``, main.py must not run every minute."""
     return (
         f"SCHED_ENV={words.printable(environment)}: no such environment{_nearest(environment, INTERVALS)}; "
         f"use {' or '.join(INTERVALS)}, or say with SCHED_INTERVAL how often"
@@ -252,5 +252,5 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shown(settings: Settings) -> dict[str, str]:
-    """Every setting with its value in words, empty if there is none. What may be a secret is masked."""
+    """Every setting with its value in words, which may be empty. A ping's address and an alert's command are masked."""
     return {row.name: words.printable(row.show(getattr(settings, attribute))) for attribute, row in ROWS.items()}
