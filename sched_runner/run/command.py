@@ -1,4 +1,4 @@
-"""The command line and the environment of main.py, and everything that keeps it from being executed."""
+"""The command line and the environment of main.py, and every reason why main.py cannot be executed."""
 
 import os
 import shutil
@@ -13,9 +13,9 @@ from sched_runner.settings.table import Settings
 
 _FIRST_LINE = 256  # bytes; the kernel reads as many (binfmt_script)
 _ELF = b"\x7fELF"
-_MARK = b"\xef\xbb\xbf"  # of some editors; the kernel sees no #! behind it
+_MARK = b"\xef\xbb\xbf"  # byte order mark, which some editors write; the kernel sees no #! behind it
 
-# What belongs to the scheduler alone (sd_notify(3), sd_listen_fds(3), systemd.exec(5)).
+# Variables that are for the scheduler alone (sd_notify(3), sd_listen_fds(3), systemd.exec(5)).
 _NOT_FOR_MAIN = (
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -30,9 +30,9 @@ _NOT_FOR_MAIN = (
 
 
 def environment(inherited: Mapping[str, str], settings: Settings, run: Run) -> dict[str, str]:
-    """What main.py gets for an environment."""
+    """The environment of main.py: what the scheduler has, without its own variables, and with those of the run."""
     env = {name: value for name, value in inherited.items() if name not in _NOT_FOR_MAIN}
-    env.setdefault("PYTHONUNBUFFERED", "1")  # or what it printed before a KILL is lost
+    env.setdefault("PYTHONUNBUFFERED", "1")  # else a KILL loses what main.py has printed last
     own = {"SCHED_RUN": run.number, "SCHED_ATTEMPT": run.attempt, "SCHED_ENV": settings.environment}
     return env | {name: str(value) for name, value in own.items()}
 
@@ -56,7 +56,7 @@ def command(settings: Settings, environ: Mapping[str, str]) -> list[str]:
 
 
 def _check_for_python(main: Path, begin: bytes) -> None:
-    """A script that names another language in its first line is none for Python."""
+    """Refuse a script for Python if its first line names another language. Raises OSError."""
     others = _named(begin.removeprefix(_MARK)) if begin.removeprefix(_MARK).startswith(b"#!") else []
     if others and not _is_python(others):
         if begin.startswith(_MARK):
@@ -72,7 +72,7 @@ def _interpreter(name: str, path: str) -> str:
     if found is None:
         why = f"is not in PATH={path}"
         if "/" in name:
-            os.stat(name)  # says why, if it cannot be seen
+            os.stat(name)  # raises OSError, which says why, if we cannot see the interpreter
             why = "is a directory" if os.path.isdir(name) else "may not be executed"
         hint = "; SCHED_PYTHON takes no options" if " " in name else ""
         raise OSError(f"the interpreter {name} {why}{hint}")
@@ -81,9 +81,12 @@ def _interpreter(name: str, path: str) -> str:
 
 
 def _check_program(program: str, path: str) -> None:
-    """The kernel refuses text, and says "No such file" of a program whose own interpreter is not there."""
+    """Check that the interpreter can be executed. Raises OSError, with a better reason than the kernel gives.
+
+    The kernel refuses text, and says "No such file" of a program whose own interpreter is not there.
+    """
     begin = b""
-    with suppress(OSError), open(program, "rb", buffering=0) as file:  # may be for execution alone
+    with suppress(OSError), open(program, "rb", buffering=0) as file:  # the program may be unreadable
         begin = file.read(_FIRST_LINE)
     if begin.startswith(b"#!"):
         named = _named(begin)
@@ -94,7 +97,7 @@ def _check_program(program: str, path: str) -> None:
 
 
 def _named(begin: bytes) -> list[str]:
-    """The words of a first line such as ``#!/usr/bin/env python3``, but for ``#!``."""
+    """The words of a first line such as ``#!/usr/bin/env python3``, without ``#!``."""
     return os.fsdecode(begin[2:].split(b"\n")[0]).split()
 
 
@@ -103,7 +106,10 @@ def _is_python(named: list[str]) -> bool:
 
 
 def _check_first_line(main: Path, begin: bytes, path: str) -> None:
-    """The kernel says "No such file" of the script if the interpreter in its first line is not there."""
+    """Check that the interpreter in the first line can be executed. Raises OSError.
+
+    If it is not there, the kernel says "No such file" of the script.
+    """
     named = _named(begin)
     if begin.split(b"\n")[0].endswith(b"\r"):
         raise OSError(f"{main} has the line ends of Windows, also in its first line: sed -i 's/\\r$//' {main}")

@@ -21,23 +21,23 @@ from sched_runner.run.command import command, reason
 from sched_runner.run.sweeper import Sweeper, describe, reap
 from sched_runner.settings.table import Settings
 
-# What main.py has left may end by itself for so long, and then for as long after a TERM. In seconds.
+# Leftovers have this time to end by themselves, and then the same time again after a TERM. In seconds.
 _LINGER = 1.0
-# Given up if a KILL has not ended main.py after this time.
+# The scheduler gives main.py up if a KILL has not ended it after this time. In seconds.
 _KILL_LASTS = 5.0
 _LOOK_AGAIN = 0.01
-# One who signals main.py and the scheduler does so within this time. In seconds.
+# If somebody signals both main.py and the scheduler, the two signals come within this time. In seconds.
 _SIGNALS_APART = 0.3
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _LONGEST_WAIT = 86400.0
 
 
 class NotStartedError(Exception):
-    """main.py cannot be executed; says why."""
+    """main.py cannot be executed; the message says why."""
 
 
 class Leftovers(NamedTuple):
-    """What had to be signalled when main.py had ended, and what could not be ended: pids with descriptions."""
+    """The leftovers that got a signal after main.py had ended, and those that could not be ended: pid and command."""
 
     ended: tuple[str, ...] = ()
     given_up: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Execution:
         self._usage: Any = None
 
     def start(self) -> None:
-        """Start main.py; ``deadline`` is its time-out then. Raises NotStartedError."""
+        """Start main.py, and set ``deadline`` to when it times out. Raises NotStartedError."""
         self._sweeper.begin()
         try:
             self._start()
@@ -97,9 +97,9 @@ class Execution:
         self.deadline = self._clock() + self._settings.timeout
 
     def wait(self, run: Run) -> Run:
-        """Wait for the end of what was started; gives the record of the run with its end.
+        """Wait until main.py and its leftovers have ended; gives the record of the run with its end.
 
-        Nothing of the run is left afterwards but what could not be killed.
+        Afterwards no process of the run is left, except those that could not be killed.
         """
         self._watch()
         self._sweep()
@@ -124,13 +124,13 @@ class Execution:
         )
 
     def _is_about_to_stop(self) -> bool:
-        """Whether who ended main.py has signalled the scheduler too, as KillMode=control-group does."""
+        """Whether the sender of the signal to main.py signals the scheduler too, as KillMode=control-group does."""
         poller = select.poll()
         poller.register(self._stop, select.POLLIN)
         return bool(poller.poll(_SIGNALS_APART * 1000))
 
     def abort(self) -> None:
-        """End everything at once: something here has failed, and nobody watches main.py any more."""
+        """End the run at once: something here has failed, and nobody watches main.py any more."""
         if self.pid and not self._ended:
             os.kill(self.pid, signal.SIGKILL)
         self._sweep()
@@ -138,7 +138,7 @@ class Execution:
         self._capture.close()
 
     def _start(self) -> None:
-        """Start the launcher. Raises OSError and whatever else keeps a process from starting."""
+        """Start the launcher. Raises OSError, ValueError or SubprocessError if it cannot be started."""
         self._line = command(self._settings, self._environ)
         writers: list[int] = []
         try:
@@ -160,15 +160,15 @@ class Execution:
             for writer in writers:
                 os.close(writer)
         self.pid = child.pid
-        child.returncode = 0  # so that Popen does not wait for it: wait4 is ours
+        child.returncode = 0  # so that Popen does not wait for main.py: we do, with wait4
         self._pidfd = os.pidfd_open(child.pid)
 
     def _watch(self) -> None:
-        """Read and wait until nothing of the run is left, or main.py had to be given up."""
+        """Read and wait until nothing of the run is left, but no longer than a KILL may take."""
         for descriptor in (self._pidfd, self._fault, self._stop, *self._capture.descriptors()):
             self._poller.register(descriptor, select.POLLIN)
         while not self._is_over():
-            # Looked at before the events are: what main.py did before its deadline counts, however late we are.
+            # Read the clock before the events: what main.py did before its deadline counts, however late we read it.
             is_late = self._clock() >= self.deadline
             for descriptor, _ in self._poller.poll(math.ceil(self._wait_ms())):
                 self._notice(descriptor)
@@ -230,7 +230,7 @@ class Execution:
         self._phase, self.deadline = phase, self._clock() + lasts
 
     def _signal(self, number: int) -> None:
-        """To main.py too where the kernel does not list children (CONFIG_PROC_CHILDREN)."""
+        """Send a signal to every process of the run, and to main.py even if the sweeper does not find it."""
         signalled = self._sweeper.signal(number)
         if not self._ended and self.pid not in {process.pid for process in signalled}:
             signal.pidfd_send_signal(self._pidfd, number)
@@ -243,16 +243,16 @@ class Execution:
             self._go_on(_Phase.LINGERING, _LINGER)
 
     def _read_fault(self) -> None:
-        """The launcher tells the number of the error of its exec; the end of the pipe means that there was none.
+        """Read why the launcher could not execute main.py: it writes the error's number, and nothing if it could.
 
-        main.py can open both ends by /proc, to take away what we were about to read, or to put in what is no number.
+        main.py can open both ends of the pipe in /proc: it can read the number before us, or write what is no number.
         """
         with suppress(BlockingIOError, ValueError, OverflowError):
             if error := os.read(self._fault, 16):
                 self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
 
     def _close(self) -> None:
-        """Close what is open; if ``wait`` has failed after it has done so, ``abort`` does it again."""
+        """Close our descriptors of main.py. ``abort`` may call this after ``wait`` has: then it does nothing."""
         descriptors, self._pidfd, self._fault = (self._pidfd, self._fault), -1, -1
         for descriptor in descriptors:
             if descriptor >= 0:

@@ -20,9 +20,9 @@ _REFUSAL = re.compile(
 _QUOTED = re.compile(r"""'([^']+)'|"([^"]+)"|‘([^’]+)’""")
 _ABSOLUTE = re.compile(r"""(?:^|[\s=(])(/[^\s:;,'"()]+)""")
 _LAST_WORD = re.compile(r"""([^\s:;,'"\])]+)[: ]*$""")
-# Where these stand, a quoted word is the name of a file.
+# If a line holds one of these, a quoted word in it is the name of a file.
 _PRECISE = re.compile(r"\[Errno \d+\]|\bE(ACCES|PERM)\b|cannot ")
-# sqlite names no path.
+# The messages of sqlite, which name no path.
 _SQLITE = ("attempt to write a readonly database", "unable to open database file")
 _DATABASE = re.compile(r"""['"](/[^'"]+\.(?:db|sqlite3?))['"]""")
 # The host's sendmail needs the rights of another user, which NoNewPrivileges= keeps from it.
@@ -30,7 +30,7 @@ _POSTDROP = re.compile(r"postdrop: warning: mail_queue_enter: create file maildr
 _MAIL = re.compile(r"/var/(spool|log)/(exim4?|postfix)(/|$)")
 # Chromium's own words.
 _BROWSER = ("Failed to move to new namespace:", "No usable sandbox!")
-_COVERED = "/opt/main-scheduler"  # by write-beside-script.conf
+_COVERED = "/opt/main-scheduler"  # write-beside-script.conf makes this writable
 _HOME = re.compile(r"/(home|root|run/user)(/|$)")  # ProtectHome= hides these
 _NEVER_WRITABLE = re.compile(r"/(etc|usr|boot)?|/(proc|sys|dev)(/.*)?|.*\s.*")
 
@@ -38,9 +38,10 @@ _NEVER_WRITABLE = re.compile(r"/(etc|usr|boot)?|/(proc|sys|dev)(/.*)?|.*\s.*")
 class Place(NamedTuple):
     """A path as this process sees it.
 
-    ``exists`` says whether it is there, ``directory`` is the nearest directory at or above it. ``read_only``: it is
-    mounted read-only in this sandbox alone. ``hidden``: the sandbox has put an empty directory over it.
-    ``private_devices``: its /dev is not the host's. ``of_another``: it belongs to another user, and ours may not write.
+    ``exists`` says whether the path is there, ``directory`` is the nearest directory at or above it. ``read_only``: the
+    path is mounted read-only in this sandbox alone. ``hidden``: the sandbox has put an empty directory over it.
+    ``private_devices``: the sandbox has a /dev of its own. ``of_another``: the path belongs to another user, and ours
+    may not write there.
     """
 
     exists: bool
@@ -57,7 +58,7 @@ def is_sandboxed(environ: Mapping[str, str]) -> bool:
 
 
 def hint(lines: Sequence[str], script_dir: Path, workdir: Path, look: Callable[[str], Place]) -> str:
-    """What helps if the sandbox is the cause of what the last of these lines say, or nothing."""
+    """What helps if the sandbox is the cause of an error in these lines, the latest first; empty if no hint fits."""
     for line in reversed(lines):
         if _POSTDROP.search(line):
             return _drop_in("sendmail.conf")
@@ -74,14 +75,14 @@ def hint(lines: Sequence[str], script_dir: Path, workdir: Path, look: Callable[[
 
 
 def _refused(line: str, workdir: Path) -> Iterator[tuple[str, str]]:
-    """The errno and the paths that a line of stderr names, the likeliest first."""
+    """The errno that a line of stderr names, with each path in the line; the likeliest path first."""
     if not (refusal := _REFUSAL.search(line)):
         return
     number, before, after = refusal.lastgroup or "", line[: refusal.start()], line[refusal.end() :]
     quoted = [*_QUOTED.finditer(after), *_QUOTED.finditer(before)]
     named = [next(filter(None, match.groups())) for match in quoted]
     word = "".join(_LAST_WORD.findall(before))
-    named += [word] if word.startswith("/") else []  # what Perl says after it is the script's own path
+    named += [word] if word.startswith("/") else []  # before the paths in ``after``: Perl names its script there
     named += [match[1] for match in _ABSOLUTE.finditer(after)]
     named += [word] if word and number == "EROFS" else []
     named += [match[1] for match in reversed(list(_ABSOLUTE.finditer(before)))]
@@ -148,7 +149,7 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 class _Mount(NamedTuple):
-    """``is_read_only`` says that it is so for this process, while the file-system itself can be written."""
+    """A mount; ``is_read_only`` says that this process cannot write to it, although its file system is writable."""
 
     root: str = ""
     kind: str = ""

@@ -1,4 +1,4 @@
-"""Why a run failed: the line of its last words on stderr that says so."""
+"""Why a run failed: the line that says so among the last lines of its stderr."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _BARS = 3
 _HEADER = "Traceback (most recent call last):"
 _GROUP_HEADER = re.compile(r" *\+ Exception Group Traceback \(most recent call last\):")
 _FIRST_OF_GROUP = re.compile(r"( *)\+-\+-+ 1 -+")
-# Before the traceback of an exception that did not end main.py.
+# The line before a traceback begins like this if the exception did not end main.py.
 _HARMLESS = ("Exception ignored in", "--- Logging error ---", "Error in atexit", "future: <")
 _IN_THREAD = "Exception in thread"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
@@ -28,7 +28,7 @@ _SHOWN_COLOUR = re.compile(r"\\x1b\[[0-9;]*[A-Za-z]")  # as words.escape shows i
 
 
 def error_line(lines: Sequence[str]) -> str:
-    """The line that names the error, as one short line: in a traceback that of the exception."""
+    """The line that names the error, cut to 300 characters; in a traceback, that is the line of the exception."""
     return words.printable(_error(lines), _LONGEST)
 
 
@@ -43,7 +43,7 @@ def _error(lines: Sequence[str]) -> str:
 
 
 def _last_words(lines: Sequence[str]) -> str:
-    """The last line; if frames stand at the end, the one before them."""
+    """The last line that _NAMED_FIRST matches; else the last line, or the one before the frames at the end."""
     if named := [line for line in lines if _NAMED_FIRST.match(line)]:
         return named[-1]
     end = next((end for end in range(len(lines), 0, -1) if not _AFTERWORDS.match(lines[end - 1])), 0)
@@ -52,7 +52,7 @@ def _last_words(lines: Sequence[str]) -> str:
 
 
 def _last_traceback(lines: Sequence[str]) -> int:
-    """The place of the last one that may have ended main.py, else of a thread's; -1 if there is none."""
+    """The index of the last traceback that may have ended main.py, or else a thread; -1 if there is none."""
     found = in_thread = -1
     before, kind = "", ""
     for number, line in enumerate(lines):
@@ -75,14 +75,14 @@ def _of_traceback(lines: Sequence[str]) -> str:
 
 
 def _of_group(lines: Sequence[str]) -> str:
-    """``ExceptionGroup: 2 customers failed (2 sub-exceptions): ValueError: no customer 1``."""
+    """The line of a group: ``ExceptionGroup: 2 customers failed (2 sub-exceptions): ValueError: no customer 1``."""
     named = (line.lstrip()[2:] for line in lines if line.lstrip().startswith("| "))
     group = next((text for text in named if not text.startswith(" ")), "")
     return f"{group}: {leaf}" if (leaf := _first_of_group(lines)) else group
 
 
 def _first_of_group(lines: Sequence[str]) -> str:
-    """The error of the first exception in a group that is no group itself."""
+    """The error of the first exception in a group; if that is a group too, of the first exception in it, and so on."""
     begins = ((number, match) for number, line in enumerate(lines) if (match := _FIRST_OF_GROUP.fullmatch(line)))
     for number, match in begins:
         margin = match[1] + "  "

@@ -38,16 +38,16 @@ class Schedule(Protocol):
     """What a run is told of the schedule that it belongs to."""
 
     def due(self) -> Due | None:
-        """Why the run of now is made; None if there is no schedule."""
+        """Why the current run is made; None if there is no schedule."""
 
     def plan(self) -> Plan | None:
         """What is to come; None if there is no schedule."""
 
     def plan_retry(self, run: Run, settings: Settings) -> None:
-        """Plan to make a run again that has ended, if that is wanted."""
+        """Plan a retry of the run, which has ended, if the settings say so."""
 
     def wakeup(self) -> None:
-        """Something has changed that others should know."""
+        """Wake the loop: a run has begun or ended."""
 
 
 class Unscheduled:
@@ -62,14 +62,14 @@ class Unscheduled:
         return None
 
     def plan_retry(self, run: Run, settings: Settings) -> None:
-        """It is not made again."""
+        """Do nothing: a single run is not made again."""
 
     def wakeup(self) -> None:
-        """Nobody waits."""
+        """Do nothing: there is no loop to wake."""
 
 
 class Runs:
-    """Makes runs, one at a time, also beside another process that does."""
+    """Makes runs, never two at a time, even if another process makes runs too."""
 
     def __init__(
         self,
@@ -103,12 +103,12 @@ class Runs:
             return self._make_run(settings, environ)
         finally:
             self._outputs.wait_until(math.inf)
-            if self._store.state.running:  # something here has failed: the run has ended, and is not told
+            if self._store.state.running:  # a fault here: the run has ended, and its record does not say so
                 self._store.update(State.end_lost_run)
             self._lock.release(LockFile.RUN)
 
     def _acquire(self) -> bool:
-        """Who has restarted a scheduler may give its lock back a little late."""
+        """Take the lock of the run; at first wait, for ``main-scheduler restart`` may give it back a little late."""
         while not (is_ours := self._lock.acquire(LockFile.RUN)) and time.monotonic() < self._patient_until:
             time.sleep(0.01)
         return is_ours
@@ -147,13 +147,13 @@ class Runs:
         except NotStartedError as error:
             return run.end(Outcome.NOT_STARTED, reason=str(error))
         except Exception as error:
-            # Nothing that fails here may leave a run that nobody watches.
+            # Whatever has failed here, no run may go on that nobody watches.
             execution.abort()
             log.exception("run %d is ended, for the scheduler had a fault of its own", run.number)
             return run.end(Outcome.KILLED, reason=f"the scheduler had a fault of its own: {error}")
 
     def _record(self, run: Run, output: Tail) -> bool:
-        """Write what outlives the scheduler; whether the run is worth an alert, as a failure or a recovery."""
+        """Write what outlives the scheduler; gives whether the run is worth an alert, as a failure or a recovery."""
         failed_before = self._store.state.failures_in_a_row > 0
         ended = words.timestamp(run.ended or 0.0)
         if run.outcome is Outcome.SUCCEEDED:
@@ -180,7 +180,7 @@ class Runs:
         }
 
     def _what_comes(self, run: Run, settings: Settings) -> str:
-        """When the next run is; of a scheduler that is being stopped nothing comes, however the run has ended."""
+        """When the next run is; empty if there is none or the scheduler is being stopped, however the run has ended."""
         state = self._store.state
         if run.outcome is Outcome.INTERRUPTED or (self._stop >= 0 and _is_readable(self._stop)):
             return ""

@@ -27,7 +27,7 @@ class Process(NamedTuple):
 
 
 def become_subreaper() -> None:
-    """From now on orphans of our descendants become our children, daemonised ones too. Raises OSError."""
+    """Make orphans among our descendants our children from now on, daemonised ones too. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
@@ -51,7 +51,7 @@ def _children(pid: int) -> list[int]:
 
 @functools.cache
 def _lists_children() -> bool:
-    """Whether this kernel does (CONFIG_PROC_CHILDREN); gVisor for instance does not."""
+    """Whether this kernel lists children in /proc (CONFIG_PROC_CHILDREN); gVisor, for instance, does not."""
     try:
         _read(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
     except OSError:
@@ -69,7 +69,7 @@ def _scan_for_children(pid: int) -> list[int]:
 
 
 def _fields(pid: int) -> list[bytes]:
-    """Those of /proc/PID/stat, from the state on (proc(5)). Raises OSError."""
+    """The fields of /proc/PID/stat, from the state on (proc(5)). Raises OSError."""
     stat = _read(f"/proc/{pid}/stat")
     return stat[stat.rindex(b")") + 2 :].split()
 
@@ -107,9 +107,9 @@ def describe(process: Process) -> str:
 class Sweeper:
     """Finds, signals and ends what a run has started.
 
-    A process that the scheduler had before, such as a daemon that a container's entry point has started, is none of the
-    run's: main.py begins a session, and what it starts is in that session or in later ones. What cannot be killed is
-    remembered, and given up only once.
+    A process that the scheduler had before, such as a daemon that a container's entry point has started, is not part of
+    the run: main.py begins a session, and what it starts is in that session or in later ones. The sweeper remembers the
+    processes that it cannot kill, and gives each of them up only once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -118,16 +118,16 @@ class Sweeper:
         self._sessions = {os.getsid(0)}
 
     def begin(self) -> None:
-        """A run is about to begin: what is there now is not the run's.
+        """Note which processes are there before a run begins: they do not belong to it.
 
-        Unless a run before has left what could not be killed, which may have started it meanwhile.
+        If an earlier run has left processes that could not be killed, note nothing: they may have started others.
         """
         self._forget_ended()
         if not self._given_up:
             self._sessions = {os.getsid(0), *(process.session for process in self._descendants(set()))} - {_HIDDEN}
 
     def _descendants(self, sessions: set[int]) -> Iterator[Process]:
-        """All living processes below this one but those in these sessions, and what is below those."""
+        """All living processes below this one, without those in these sessions and without what is below those."""
         pending = _children(os.getpid())
         while pending:
             if (process := _look_up(pending.pop())) and process.session not in sessions:
@@ -140,16 +140,16 @@ class Sweeper:
         return [process for process in found if process not in self._given_up]
 
     def signal(self, number: int) -> list[Process]:
-        """Send a signal to every process of the run; gives these."""
+        """Send a signal to every process of the run; gives these processes."""
         processes = self.left()
         _send(number, processes)
         return processes
 
     def sweep(self) -> tuple[dict[Process, str], dict[Process, str]]:
-        """Kill until nothing is left, for 5 s at most. Gives the killed and the given up, with descriptions."""
+        """Kill until nothing of the run is left, for 5 s at most. Gives those killed and those given up, described."""
         deadline = self._clock() + _GIVE_UP_AFTER
         seen: dict[Process, str] = {}
-        # If one has died while we looked, its child may have been missed: look again.
+        # If a process has died while we looked, we may have missed its child: look again.
         while (left := self.left()) or reap():
             seen |= {process: describe(process) for process in left if process not in seen}
             _send(signal.SIGKILL, left)
@@ -172,7 +172,7 @@ def _send(number: int, processes: Iterable[Process]) -> None:
 
 
 def reap() -> bool:
-    """Collect our dead children. To be called only when main.py has been waited for: its status would be lost."""
+    """Collect our dead children; gives whether there were any. If main.py is among them, its wait status is lost."""
     found = False
     for pid in _children(os.getpid()):
         with contextlib.suppress(ChildProcessError):

@@ -9,7 +9,7 @@ from sched_runner.record.state import State
 from sched_runner.schedule.calendar_times import Calendar
 from sched_runner.settings.table import Settings
 
-# By so much at most, in seconds, the clocks of hosts differ that share their state.
+# The clocks of hosts that share their state may differ by this much, in seconds.
 _CLOCKS_DIFFER = 10.0
 
 
@@ -31,13 +31,13 @@ class Cadence(Protocol):
         """The last due time at or before now; None if there was none."""
 
     def stepped(self, step: timedelta) -> "Cadence":
-        """The same after somebody has set the wall clock by ``step``."""
+        """The cadence after somebody has set the wall clock by ``step``."""
 
     def due_after_step(self, due: datetime, step: timedelta, now: datetime) -> datetime:
-        """When the run that was due at ``due`` is due after that; ``now`` is the new wall clock."""
+        """When the run that was due at ``due`` is due after the clock was set by ``step`` and shows ``now``."""
 
     def expected_by(self, now: datetime) -> datetime | None:
-        """When a success after that of now is missing, if the wall clock says so; None if elapsed time does."""
+        """Until when the next success must come after one at ``now``; None if elapsed time decides that."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +66,28 @@ class FixedRate:
         return self.origin + (now - self.origin) // self.gap * self.gap
 
     def stepped(self, step: timedelta) -> "FixedRate":
-        """The time between runs stays: the due times move with the wall clock."""
+        """The due times move with the wall clock, so that the time between runs stays."""
         return replace(self, origin=self.origin + step)
 
     def due_after_step(self, due: datetime, step: timedelta, now: datetime) -> datetime:
-        """As long from now as it was."""
+        """The due time moves with the wall clock: the run is as far away as before."""
         return due + step
 
     def expected_by(self, now: datetime) -> None:
-        """Elapsed time says when."""
+        """None, because elapsed time decides."""
 
 
 def of(settings: Settings, origin: datetime) -> Cadence:
-    """The cadence that the settings say; that of an interval has a due time at ``origin``."""
+    """The cadence of these settings; if they have an interval, ``origin`` is one of the due times."""
     if settings.calendar:
         return Calendar(settings.calendar)
     return FixedRate(timedelta(seconds=settings.interval), origin)
 
 
 def first_due(previous: State, settings: Settings, now: float, boottime: float, *, supervised: bool) -> float:
-    """When the first run is due, in seconds since the epoch, as ``now``: at once, or when the cadence resumes.
+    """When the first run is due: at once, or when the cadence resumes.
 
-    ``boottime`` is ``now`` on the boot clock.
+    The result and ``now`` are in seconds since the epoch; ``boottime`` is ``now`` on the boot clock.
     """
     at_start = settings.start != "due" or crashed(previous, supervised=supervised)
     resumed = settings.start in ("resume", "due") or crashed(previous, supervised=supervised)
@@ -100,19 +100,19 @@ def first_due(previous: State, settings: Settings, now: float, boottime: float, 
 
 
 def crashed(previous: State, *, supervised: bool) -> bool:
-    """Whether the scheduler before ended uncleanly, in this boot, and a supervisor such as systemd has restarted it.
+    """Whether the previous scheduler ended uncleanly, in this boot, and a supervisor such as systemd has restarted it.
 
-    It does so again and again: runs must not come more often for that.
+    A supervisor restarts again and again: runs must not come more often because of that.
     """
     return supervised and not previous.clean and previous.boot_id == clock.boot_id()
 
 
 def last_due(previous: State, now: float, boottime: float) -> float | None:
-    """The last due time of the scheduler before, by the clock of now; None if there is none that can be believed."""
+    """The last due time of the previous scheduler, by the present wall clock; None if none can be believed."""
     last = previous.due
     if previous.boot_id == clock.boot_id() and previous.due_boottime is not None:
-        last = now - (boottime - previous.due_boottime)  # whatever was done to the wall clock since
-    # A last due time in the future means that a clock was wrong, unless it is another host's and near: ignore it.
+        last = now - (boottime - previous.due_boottime)  # right even if the wall clock was set since
+    # A last due time in the future means that a clock was wrong: ignore it, unless another host's clock may explain it.
     return None if last is None or last > now + _CLOCKS_DIFFER else last
 
 

@@ -8,12 +8,12 @@ from typing import Self
 
 from sched_runner.settings.calendars import CalendarError, Run, ask, spawn
 
-# So many due times are asked for at once. One costs 0.5 ms if the expression names a time zone, else nothing.
+# One call asks for so many due times. Each costs 0.5 ms if the expression names a time zone, else nothing.
 _AT_ONCE = 32
-# systemd-analyze computes forward only. So far before now it begins at first, and at most, in seconds.
+# systemd-analyze computes forward only. A call lets it begin so long before now, at first and at most, in seconds.
 _FIRST_LOOK = 8 * 86400
 _FARTHEST_LOOK = 20 * 366 * 86400
-# The first guesses nearly always serve. Else a search by halves finds one second of 20 years in 30 calls.
+# The first guesses are nearly always enough. Else a bisection finds one second of 20 years in some 30 calls.
 _GUESSES = 4
 _MOST_CALLS = 40
 
@@ -22,9 +22,9 @@ _MOST_CALLS = 40
 class Calendar:
     """Due times by calendar expressions of systemd.time(7); a time that several of them name is due once.
 
-    All times are aware, those that it gives in UTC. They are kept, and systemd-analyze is asked for more when they run
-    out; so a new time zone of the host counts from the next Calendar on. Methods raise CalendarError if systemd-analyze
-    gives no answer.
+    All times are aware; those that a Calendar gives are in UTC. It keeps its times, and asks systemd-analyze for more
+    when they run out; so a new time zone of the host counts only for the next Calendar. Methods raise CalendarError if
+    systemd-analyze gives no answer.
     """
 
     expressions: tuple[str, ...]
@@ -53,18 +53,18 @@ class Calendar:
         return max((time for window in self._around(now) for time in window.before(now)[-1:]), default=None)
 
     def stepped(self, step: timedelta) -> Self:
-        """The calendar after the clock was set by ``step``: the same, for the wall clock rules."""
+        """The calendar after the clock was set by ``step``: the same one, because a calendar follows the wall clock."""
         return self
 
     def due_after_step(self, due: datetime, step: timedelta, now: datetime) -> datetime:
         """When the run that was due at ``due`` is due, now that the clock was set by ``step`` and shows ``now``.
 
-        A due time that the clock jumped over is made up for once; after a step back the next one is looked up anew.
+        One run makes up for the due times that the clock jumped over; after a step back the next one is looked up anew.
         """
         return min(due, self.after(now))
 
     def expected_by(self, now: datetime) -> datetime:
-        """When a success after that of now is missing: at the due time after the next."""
+        """Until when the next success must come after one at ``now``: until the due time after the next."""
         return self.after(self.after(now))
 
     def _around(self, now: datetime) -> "list[_Window]":
@@ -82,7 +82,7 @@ class Calendar:
 class _Window:
     """All due times of one expression after ``since`` up to the last of ``times``.
 
-    ``is_all`` says that none comes after them, ``is_deepest`` that nothing before ``since`` is looked for.
+    ``is_all`` says that no due time comes after them, ``is_deepest`` that nobody looks for one before ``since``.
     """
 
     since: datetime
@@ -91,24 +91,24 @@ class _Window:
     is_deepest: bool
 
     def before(self, now: datetime) -> tuple[datetime, ...]:
-        """Those at or before ``now``."""
+        """The due times at or before ``now``."""
         return self.times[: bisect_right(self.times, now)]
 
     def after(self, now: datetime) -> tuple[datetime, ...]:
-        """Those after ``now``."""
+        """The due times after ``now``."""
         return self.times[bisect_right(self.times, now) :]
 
     def begins_in_time(self, now: datetime) -> bool:
-        """Whether it holds the last due time before ``now``."""
+        """Whether the window holds the last due time at or before ``now``, if there is one to look for."""
         return self.since <= now and (self.is_deepest or bool(self.before(now)))
 
     def serves(self, now: datetime) -> bool:
-        """Whether it also holds the one that follows."""
+        """Whether the window also holds the due time that follows ``now``, if there is one."""
         return self.begins_in_time(now) and (self.is_all or bool(self.after(now)))
 
     @property
     def look_back(self) -> int:
-        """How long before ``now`` a window should begin that has it in the middle, in seconds."""
+        """How long before a time a window should begin that has this time in its middle, in seconds."""
         if len(self.times) < 2:
             return _FARTHEST_LOOK
         mean = (self.times[-1] - self.times[0]) / (len(self.times) - 1)
@@ -116,9 +116,9 @@ class _Window:
 
 
 def _find_window(expression: str, now: datetime, look: int, run: Run) -> _Window:
-    """The window that serves at ``now``, begun ``look`` seconds before if that fits. Raises CalendarError.
+    """The window that serves at ``now``; it begins ``look`` seconds before ``now`` if that fits. Raises CalendarError.
 
-    The later a window begins, the fewer due times before ``now`` are in it; the earlier, the fewer after.
+    The later a window begins, the fewer due times before ``now`` it holds; the earlier, the fewer after ``now``.
     """
     second = int(now.timestamp())
     farthest = min(_FARTHEST_LOOK, second)

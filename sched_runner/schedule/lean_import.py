@@ -1,6 +1,6 @@
-"""APScheduler, imported without the modules that it imports and this scheduler never uses.
+"""Import APScheduler without the modules that it imports but that this scheduler never uses.
 
-They would take a quarter of a scheduler's memory, and a quarter of the time from start to main.py.
+Those modules would take a quarter of a scheduler's memory, and a quarter of the time from start to main.py.
 """
 
 import os
@@ -22,7 +22,7 @@ _KNOWN = re.compile(r"3\.(9|10|11)\.")
 
 
 class _StandIn(ModuleType):
-    """Has only what APScheduler takes from the real module: to import anything else from it fails."""
+    """A module with only what APScheduler takes from the real one: an import of anything else from it fails."""
 
     def __init__(self, name: str, *functions: str, **content: Any) -> None:
         super().__init__(name)
@@ -37,8 +37,8 @@ def _call(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
 def import_apscheduler() -> None:
     """Import APScheduler while stand-ins are in the place of modules that it does not need, and take them out again.
 
-    If its version is unknown or anything goes wrong, this leaves no trace: whoever imports APScheduler next imports
-    it in the plain way. Call this before the process has other threads, for they could import a stand-in.
+    If its version is unknown or anything goes wrong, this leaves no trace, and the next import of APScheduler is a
+    plain one. Call this before the process has other threads, for they could import a stand-in.
     """
     keep = set(sys.modules)
     try:
@@ -50,7 +50,7 @@ def import_apscheduler() -> None:
 
 
 def _import_with_stand_ins(before: set[str]) -> set[str]:
-    """Give the names of the real modules that were imported. Raises an error if one of them keeps a stand-in."""
+    """Import APScheduler; gives the names of the new modules that are real. Raises an error if one keeps a stand-in."""
     for stand_in in _stand_ins(_known_version()):
         sys.modules.setdefault(stand_in.__name__, stand_in)
     for name in _USED:
@@ -62,7 +62,7 @@ def _import_with_stand_ins(before: set[str]) -> set[str]:
 
 
 def _known_version() -> str:
-    """The version as the directory beside the package has it in its name. Raises an error if it is unknown."""
+    """The version of APScheduler, from the name of the directory beside it. Raises an error if we do not know it."""
     package: Any = PathFinder.find_spec("apscheduler")
     beside = map(_METADATA.fullmatch, os.listdir(Path(package.origin).parents[1]))
     (version,) = (found[1] for found in beside if found)
@@ -72,7 +72,7 @@ def _known_version() -> str:
 
 
 def _stand_ins(version: str) -> tuple[_StandIn, ...]:
-    """For each module that APScheduler does not need. It finds no plug-ins, for this scheduler uses none."""
+    """Stand-ins for modules that APScheduler does not need. It then finds no plug-ins: this scheduler uses none."""
     found = SimpleNamespace(version=version)
     errors = {"DistributionNotFound": ImportError, "PackageNotFoundError": ImportError}
     return (

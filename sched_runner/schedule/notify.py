@@ -1,7 +1,7 @@
-"""What systemd is told (sd_notify(3)); silent if there is no systemd.
+"""Messages to systemd (sd_notify(3)); nothing is sent if there is no systemd.
 
-A message is text, and each of its lines is an assignment: what stands in a line comes from elsewhere, a status for
-instance, so it goes through the filter that leaves no newline.
+A message is text, and each of its lines is an assignment. The text of a status comes from elsewhere, so it goes through
+the filter that leaves no newline.
 """
 
 import os
@@ -16,7 +16,7 @@ _PATIENCE = 2.0  # seconds
 
 
 class Notifier:
-    """Tells systemd at the address that NOTIFY_SOCKET gives; waits once for a reader that takes nothing."""
+    """Tells systemd at the address that NOTIFY_SOCKET gives; if nobody reads there, only the first message waits."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
@@ -25,24 +25,24 @@ class Notifier:
         self._patience = _PATIENCE
 
     def ready(self, status: str) -> None:
-        """The schedule stands."""
+        """Say that the schedule is in place."""
         self._send("READY=1", _status(status))
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
+        """Say one line for ``systemctl status``."""
         self._send(_status(text))
 
     def watchdog_ping(self) -> None:
-        """The schedule is being kept."""
+        """Say that the schedule is being kept."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """The settings are being read again; ``ready`` ends it."""
+        """Say that the settings are being read again, until ``ready`` is called."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self, within: float) -> None:
-        """The scheduler is about to end, and may need ``within`` seconds for it."""
+        """Say that the scheduler is about to end, for which it may need ``within`` seconds."""
         self._send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(within * 1e6)}", "STATUS=stopping")
 
     def _send(self, *assignments: str) -> None:
@@ -54,7 +54,7 @@ class Notifier:
             self._socket.settimeout(self._patience)
             self._socket.sendto("\n".join(assignments).encode(), self._address)
         except OSError:
-            self._patience = 0.0  # the address may be another's, inherited, and nobody reads there
+            self._patience = 0.0  # the address may be inherited from another service, and nobody reads there
         else:
             self._patience = _PATIENCE
 
@@ -64,7 +64,7 @@ def _status(text: str) -> str:
 
 
 def watchdog(environ: Mapping[str, str]) -> float | None:
-    """Systemd's time in seconds (sd_watchdog_enabled(3)), or None."""
+    """The time of systemd's watchdog in seconds (sd_watchdog_enabled(3)); None if it does not watch this process."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     usec = environ.get("WATCHDOG_USEC", "")

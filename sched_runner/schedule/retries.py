@@ -1,4 +1,4 @@
-"""When a failed run is made again: pure. A retry is counted in elapsed time, and never moves a due time."""
+"""When a failed run is made again: pure. The wait for a retry is elapsed time, and a retry never moves a due time."""
 
 from sched_runner import clock
 from sched_runner.record.outcome import FAILURES
@@ -19,7 +19,7 @@ def after(run: Run, settings: Settings, now: float, boottime: float, next_due: f
 
 
 def resumed(previous: State, settings: Settings, now: float, boottime: float) -> Retry | None:
-    """The retry that a scheduler had planned which has ended; at once if its time has passed."""
+    """The retry that the previous scheduler had planned, at once if its time has passed; None if there is none."""
     retry = previous.retry
     if retry is None or retry.attempt > settings.retries + 1:
         return None

@@ -1,4 +1,4 @@
-"""The BlockingScheduler of ours: an eventfd for its loop, and a cadence that stays when the clock is set."""
+"""Our BlockingScheduler: an eventfd wakes its loop, and its cadence stays when somebody sets the clock."""
 
 import logging
 import math
@@ -22,10 +22,10 @@ from sched_runner.schedule import retries
 from sched_runner.schedule.cadence import Cadence
 from sched_runner.settings.table import Settings
 
-# Suspend does not end a sleep early: this is how late it may be noticed, and makes four turns a minute.
+# A suspend does not end a sleep early: the loop notices it after so many seconds at most. It makes four turns a minute.
 _LONGEST_SLEEP = 16.0
 _STEP_TOLD = 1.0
-# If no thread has begun a due run after this time, the schedule is not being kept.
+# If no thread has begun a due run after this time, in seconds, the schedule is not being kept.
 _OVERDUE_AFTER = 10.0
 _POOL_TAKES_NOTE = timedelta(milliseconds=20)
 _JOB = "main.py"
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 
 
 class CadenceTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """A cadence, as APScheduler asks for it."""
+    """A cadence in the form of a trigger of APScheduler."""
 
     def __init__(self, cadence: Cadence) -> None:
         self.cadence = cadence
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        """The first due time after ``now``, in one step: APScheduler's own triggers go through all that were missed."""
+        """The first due time after ``now``, in one step: APScheduler's own triggers go through all missed ones."""
         return self.cadence.after(now)
 
 
@@ -54,7 +54,7 @@ class _OneThread(BasePoolExecutor):  # type: ignore[misc]  # APScheduler has no 
 class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no types
     """Calls ``perform`` in a thread at every due time, never twice at once.
 
-    ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` when a due run finds one going.
+    ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` if a run is going at a due time.
     ``max_sleep`` is in seconds. APScheduler's job has one next time: that of a retry, if one is planned, else the due
     time.
     """
@@ -69,7 +69,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         clock: SteadyClock | None = None,
     ) -> None:
         self._pool = ThreadPoolExecutor(1)
-        # All stated, and as objects: names would be looked up among the plug-ins.
+        # State all of these, and as objects: APScheduler would look names up among its plug-ins.
         super().__init__(
             timezone=UTC,
             executors={"default": _OneThread(self._pool)},
@@ -93,7 +93,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
 
     def begin(self, cadence: Cadence, first: datetime, retry: Retry | None) -> None:
-        """The first run at ``first``, then as the cadence says. Raises RuntimeError if there is no thread for runs."""
+        """Plan the first run at ``first``, then follow the cadence. Raises RuntimeError if no thread can be started."""
         self._pool.submit(int).result()
         self.add_job(self._execute, CadenceTrigger(cadence), id=_JOB, next_run_time=first)
         self._set_retry(retry)
@@ -107,12 +107,12 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._take(cadence, following, retry)
 
     def run_now(self) -> None:
-        """One run at once, which moves no due time."""
+        """Ask for one run at once, which moves no due time."""
         self._retry = None
         self.modify_job(_JOB, next_run_time=self.now())
 
     def plan_retry(self, run: Run, settings: Settings) -> None:
-        """Plan to make a run again that has ended, if the settings say so."""
+        """Plan a retry of the run, which has ended, if the settings say so."""
         now, due = self.clock.now(), self.next_due.timestamp()
         self._set_retry(retries.after(run, settings, now, self.clock.boottime(), due))
 
@@ -122,14 +122,14 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._set_retry(retry)
 
     def _set_retry(self, retry: Retry | None) -> None:
-        """Make the retry the next time, unless the due time comes first."""
+        """Make the retry the next run, unless the due time comes first."""
         due = self.next_due
         if retry and retry.when < due.timestamp():
             self._retry, self._due_after_retry = retry, due
             self.modify_job(_JOB, next_run_time=datetime.fromtimestamp(retry.when, UTC))
 
     def now(self) -> datetime:
-        """The time that the due times are told in."""
+        """The time by the clock that the due times go by."""
         return datetime.fromtimestamp(self.clock.now(), UTC)
 
     @property
@@ -150,7 +150,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         return self._cadence.last(now) or now
 
     def due(self) -> Due:
-        """Why the run of now is made, or the last one was."""
+        """Why the current run is made, or why the last one was if none is going."""
         return Due(self.clock.at(self._due_boottime), self._due_boottime, self._attempt)
 
     def plan(self) -> Plan:
@@ -165,7 +165,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         return self._active
 
     def is_kept(self) -> bool:
-        """Whether the schedule is being kept: no run is overdue without one going."""
+        """Whether the schedule is being kept: a run is going, or none is overdue."""
         waited = self._awaited_since
         return self._active or waited is None or self.clock.boottime() - waited < _OVERDUE_AFTER
 
@@ -174,7 +174,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         os.eventfd_write(self._wake, 1)
 
     def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's
-        """End; the run first, for APScheduler has a lock while it waits, and the run asks for the schedule."""
+        """Wait for the run, then end the scheduler: APScheduler itself would wait with a lock that the run needs."""
         self._pool.shutdown(wait)
         super().shutdown(wait)
 
@@ -218,7 +218,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         if not self._active and self._awaited_since is None:
             self._note_what_is_due()
         wait: float | None = super()._process_jobs()
-        if self.clock.step():  # within this turn: APScheduler went by another clock than the due times
+        if self.clock.step():  # somebody set the clock in this turn: APScheduler has used the new time
             following = self._cadence.after(self.now())
             self.modify_job(_JOB, next_run_time=min(self.get_job(_JOB).next_run_time, following))
             return 0.0
@@ -245,5 +245,5 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         if self._active and due <= self.now():
             self._on_skip(due)
         else:
-            # The pool has not taken note yet of the end of the run before.
+            # The run before has ended, but the pool has not noted that yet.
             self.modify_job(_JOB, next_run_time=self.now() + _POOL_TAKES_NOTE)

@@ -27,7 +27,7 @@ from sched_runner.tell.monitoring import Monitoring
 
 log = logging.getLogger(__name__)
 
-# Beyond the stop grace: for what cannot be killed, twice 5 s, and for a slow journal and disk. In seconds.
+# Beyond the stop grace, in seconds: twice 5 s for what cannot be killed, the rest for a slow journal and disk.
 _STOP_TAKES = 20.0
 _LAST_PING_LASTS = 2.0
 
@@ -52,7 +52,7 @@ class Service:
         monitoring: Monitoring,
         environ: Mapping[str, str],
     ) -> None:
-        """``source`` has given ``reading`` and is asked again at a reload; ``environ`` says what systemd wants."""
+        """``source`` has given ``reading`` and is read again at a reload; ``environ`` has the variables of systemd."""
         self._source = source
         self._settings, self._environ = reading.settings, reading.environ
         self._warnings = reading.warnings
@@ -65,7 +65,7 @@ class Service:
         self._told = ""
         self._zone = clock.zone_of_host()
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        # Less than half of the watchdog's time between two pings.
+        # Between two pings, less than half of the watchdog's time shall pass.
         max_sleep = (watchdog(environ) or float("inf")) / 3
         self._scheduler = Scheduler(self._perform, on_turn=self._on_turn, on_skip=self._on_skip, max_sleep=max_sleep)
 
@@ -84,7 +84,7 @@ class Service:
             self._scheduler.start()
         except BaseException:
             self._outputs.hurry()
-            os.eventfd_write(self._stop, 1)  # whatever has failed: nobody watches a run from here on
+            os.eventfd_write(self._stop, 1)  # whatever has failed, end the run: nobody watches it from here on
             raise
         finally:
             self._scheduler.shutdown(wait=True)
@@ -95,7 +95,7 @@ class Service:
         self._outputs.tell()
 
     def _plan(self, lock: LockFile) -> None:
-        """Take over the state of the scheduler before, and say when the first run is due."""
+        """Take over the state of the previous scheduler, and say when the first run is due."""
         self._store.refresh()
         clock.follow_zone(self._environ.get("TZ"))
         settings, steady = self._settings, self._scheduler.clock
@@ -127,7 +127,7 @@ class Service:
         return f"{self._settings.main} runs {self._store.state.every} (SCHED_ENV={self._settings.environment})"
 
     def _wake(self) -> None:
-        """In the signal handler: the loop itself may be waiting for a slow reader."""
+        """Wake the loop, from the signal handler; at a stop, first shorten a wait of the loop for a slow reader."""
         if self._is_stop(self._signals.arrived):
             self._outputs.hurry()
         self._scheduler.wakeup()
@@ -153,7 +153,7 @@ class Service:
             self._scheduler.leave()
 
     def _follow_zone(self) -> None:
-        """A calendar goes by the clock on the wall, and so by the host's time zone, whenever somebody sets that."""
+        """If somebody has set the host's time zone, follow it: a calendar goes by the local time."""
         zone, before = clock.zone_of_host(), self._zone
         if zone == before:
             return
@@ -164,7 +164,7 @@ class Service:
             log.info("the time zone was set; next run at %s", words.clock_time(self._scheduler.next_due.timestamp()))
 
     def _follow(self) -> None:
-        """Say so if a skipped run or the clock has moved the next due time, or if a run has begun or ended."""
+        """Record a next due time that a skipped run or the clock has moved; tell systemd if the status has changed."""
         following, told = self._scheduler.next_due.timestamp(), self._store.state.next_due
         if told is None or abs(following - told) > 1:
             self._store.update(lambda state: state.plan(self._scheduler.plan()))
@@ -221,7 +221,7 @@ class Service:
             self._scheduler.run_now()
 
     def _perform(self) -> None:
-        """In the scheduler's thread."""
+        """Make a run, in the thread for runs, unless the scheduler is being stopped."""
         if not self._stopping:
             self._runs.make_run(self._settings, self._environ)
 
@@ -236,7 +236,7 @@ class Service:
     def _going(self) -> str:
         """Which run is going, since when, and how late it is."""
         running = self._store.state.running
-        if running is None:  # the other thread is that far
+        if running is None:  # the thread for runs has not recorded the run yet
             return "one is about to begin"
         going = running.going_for(clock.wall(), clock.boottime())
         late = words.duration(max(0.0, going - self._settings.interval))

@@ -1,4 +1,4 @@
-"""The signals of an operator: noted in the handler, acted upon in the loop."""
+"""The signals of an operator: the handler only notes them, and the loop acts upon them."""
 
 import signal
 from collections.abc import Callable
@@ -16,9 +16,9 @@ class Signals:
         self.wake: Callable[[], object] = lambda: None
         self._arrived: set[int] = set()
         for number in (*STOP, RELOAD, TRIGGER):
-            if number != RELOAD or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            if number != RELOAD or signal.getsignal(number) is not signal.SIG_IGN:  # under nohup, SIGHUP stays ignored
                 signal.signal(number, self._note)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the kernel would not keep main.py's wait status
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel may keep no wait status of main.py
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._arrived.add(number)
@@ -30,7 +30,7 @@ class Signals:
         return self._arrived
 
     def ignore(self) -> None:
-        """A further stop shall not kill a process that is about to exit: Python takes handlers away before."""
+        """Ignore further stops: Python removes its handlers before the exit, and a stop would then kill the process."""
         for number in STOP:
             signal.signal(number, signal.SIG_IGN)
 
