@@ -2,7 +2,7 @@
 # Builds the Debian package of this checkout with the tools of the release that it runs on, and leaves it in dist/.
 #   ./deploy/build-deb.sh
 #   DEB_BUILD_OPTIONS=nocheck ./deploy/build-deb.sh     without the unit tests
-# Root has what is missing for that installed. If lintian is there, it has to be content.
+# If root runs this script, the script installs what the build needs. If lintian is there, lintian must find nothing.
 set -eu
 umask 022
 
@@ -21,7 +21,7 @@ if ! is_prepared; then
     apt-get -q -o DPkg::Lock::Timeout=300 build-dep -y --no-install-recommends "$source"
 fi
 
-# Elsewhere, so that nothing is left in the checkout.
+# The package is built elsewhere, so that nothing is left in the checkout.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT  # or sh ends without the other trap

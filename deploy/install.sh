@@ -54,12 +54,12 @@ install_packages() { # NAME...
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
     apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" >/dev/null
-    # Only the man pages need it.
+    # Only the man pages need scdoc.
     command -v scdoc >/dev/null ||
         apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends scdoc >/dev/null || true
 }
 
-# What lies below /usr/local wins over what lies below /usr, and nobody is told.
+# Files below /usr/local win over those below /usr, and nothing tells the operator.
 refuse_a_second_installation() {
     [ ! -e /var/lib/dpkg/info/main-scheduler.postinst ] ||
         refuse "main-scheduler is installed as a package: upgrade that, or take it away first: apt remove main-scheduler"
@@ -95,7 +95,7 @@ copy() { # FROM-ROOT TO-ROOT PATH
     cp -a --remove-destination "$1$3" "$2$3"
 }
 
-# The new version is complete before the old one goes. What it consists of, but for the package, is listed in the package.
+# The new version is complete before the old one goes. The file "files" in the package lists all files outside of it.
 stage() {
     rm -rf "$NEW"
     DESTDIR=$NEW "$source/deploy/stage.sh"
@@ -120,7 +120,7 @@ put_logrotate() {
     fi
 }
 
-# Only where nobody but us can change what the name means between two looks.
+# Only if nobody but us can write to the directory: somebody else could change what the name means between two looks.
 put_sample() {
     directory=/opt/main-scheduler
     ! is_there $directory/main.py || return 0
@@ -138,20 +138,20 @@ put_files() {
     for path in $replaced; do
         if [ -e "$NEW$path" ]; then copy "$NEW" '' "$path"; else rm -f "$path"; fi
     done
-    # What the service that is up has lost is not made up for: the shipped settings would turn prod into test.
+    # While the service is up, lost files are not replaced: the shipped settings would turn prod into test.
     case $were_up in *main-scheduler.service=*) return 0 ;; esac
     is_there /etc/default/main-scheduler || copy "$NEW" '' /etc/default/main-scheduler
     put_sample
 }
 
-# Of an installation whose account had a home that main.py could write to: programs outside of the sandbox obeyed what
-# lay there. With a prefix usermod does not mind that schedulers are up.
+# An older version gave the account a home that main.py could write to, and programs outside of the sandbox obeyed what
+# lay there. With --prefix usermod changes the account although schedulers are up.
 take_home_away() {
     home=$(getent passwd main-scheduler | cut -d : -f 6)
     if [ "$home" != / ]; then
         if usermod --prefix=/. --home=/ main-scheduler; then
             say "the account main-scheduler had $home as its home, and has / now"
-        else  # it is not in /etc/passwd
+        else  # the account is not in /etc/passwd
             say "the home of the account main-scheduler is $home: make it /, for other programs obey what lies there"
         fi
     fi
@@ -173,7 +173,7 @@ tell_system() {
     systemd-tmpfiles --create "$PREFIX"/lib/tmpfiles.d/main-scheduler.conf
     journalctl --update-catalog
     take_home_away
-    # A link is the operator's, and may lead nowhere yet.
+    # If the settings file is a link, it is the operator's, and may lead nowhere yet.
     [ -L /etc/default/main-scheduler ] || [ ! -e /etc/default/main-scheduler ] || chgrp main-scheduler /etc/default/main-scheduler
     systemctl daemon-reload
 }
@@ -185,7 +185,7 @@ units_that_are_up() {
 
 main_pid() { systemctl show --property=MainPID --value "$1"; } # UNIT
 
-# The old version is kept until what was up is up again. It is complete as soon as it has its name.
+# The old version is kept until what was up is up again. The copy is complete as soon as it has its final name.
 keep_old_version() {
     rm -rf "$PACKAGE.old.part"
     for path in "$PACKAGE" $LOGROTATE $replaced; do
@@ -204,21 +204,21 @@ put_old_version_back() {
     journalctl --update-catalog || true
 }
 
-# Since an upgrade began that is taken back: what the new version was not started for goes on as it was.
+# For a unit that was up before the upgrade. If the upgrade has not restarted it, it goes on as it was.
 is_up_with_old_version() { # UNIT PID-BEFORE
-    [ "$2" != 0 ] || return 0  # it was not up: systemd starts it again and again
+    [ "$2" != 0 ] || return 0  # the unit has no process: systemd starts it again and again
     [ "$(main_pid "$1")" != "$2" ] || return 0
     say "starting $1 with the old version"
     instance=${1#main-scheduler}
     instance=${instance#@}
-    # It may have come up with the new version, and have a run in progress. The old version may not know how to wait.
+    # The unit may be up with the new version, and have a run in progress. The old version may not know how to wait.
     # shellcheck disable=SC2086  # no argument at all if there is no instance
     if systemctl -q is-active "$1" && (cd "$PACKAGE.failed" && $PYTHON -Es -m sched_runner restart ${instance%.service})
     then return 0; fi
     systemctl restart "$1"
 }
 
-# However this script ends before all that was up is up again.
+# Is called if this script ends, for whatever reason, before all that was up is up again.
 take_back() {
     status=$?
     trap - EXIT
@@ -226,7 +226,7 @@ take_back() {
     set +e
     say "the old version is put back"
     put_old_version_back || refuse "the old version cannot be put back; it lies in $PACKAGE.old"
-    trap : INT HUP TERM  # for the commands they are not ignored: Ctrl-C ends the wait for a run
+    trap : INT HUP TERM  # the commands below do not ignore these signals: Ctrl-C ends the wait for a run
     down=
     for each in $were_up; do is_up_with_old_version "${each%=*}" "${each##*=}" || down="$down ${each%=*}"; done
     rm -rf "$PACKAGE.failed" "$PACKAGE.old" "$PACKAGE.back" "$NEW"
@@ -237,13 +237,13 @@ take_back() {
 }
 
 begin() {
-    umask 077  # who can open it can lock it
+    umask 077  # whoever can open the file can lock it
     exec 9>/run/main-scheduler-install.lock
     umask 022
     flock -w 10 9 || refuse "another install.sh is at work here: wait for its end, or interrupt it"
     were_up=$(for unit in $(units_that_are_up); do printf '%s=%s\n' "$unit" "$(main_pid "$unit")"; done)
     stage
-    # What the old version consists of and what the new one does.
+    # The files of the new version and those of the old one.
     replaced=$(cat "$NEW$PACKAGE/files" "$PACKAGE/files" 2>/dev/null | sort -u)
     [ ! -e "$PACKAGE" ] || keep_old_version
     [ -e "$PACKAGE.old" ] || return 0

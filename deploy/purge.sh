@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# What goes when all is to go, for uninstall.sh and for the package: both have stopped the services. What cannot go is
-# named in $left.
+# Removes accounts and data, for uninstall.sh --purge and for the purge of the package: both have stopped the services
+# before. $left names what cannot be removed.
 left=
 
 tell() { [ ! -d /run/systemd/system ] || "$@" 2>/dev/null || true; } # COMMAND...
@@ -9,7 +9,7 @@ remove_empty() { # DIRECTORY...
     rmdir --ignore-fail-on-non-empty -- "$@" 2>/dev/null || true
 }
 
-# What is left of an account outside of its services is ended first: userdel refuses while there are processes.
+# First ends the processes of the account outside of its services, because userdel refuses as long as there are any.
 purge_account() { # NAME
     if getent passwd "$1" >/dev/null; then
         uid=$(id -u "$1")
@@ -17,15 +17,15 @@ purge_account() { # NAME
         rm -f "/var/lib/systemd/linger/$1"
         tell loginctl terminate-user "$1"
         tell systemctl stop "user@$uid.service" "user-$uid.slice"
-        gpasswd --members '' "$1" 2>/dev/null || true # or userdel tells that it keeps the group, which goes below
+        gpasswd --members '' "$1" 2>/dev/null || true # or userdel says that it keeps the group, which is removed below
         userdel "$1" || left="$left account:$1"
     fi
-    # userdel keeps the group where others have joined it.
+    # userdel keeps the group if others have joined it.
     if getent group "$1" >/dev/null; then groupdel "$1" || left="$left group:$1"; fi
     rm -f "/var/mail/$1"
 }
 
-# Also those of instances that have a user of their own.
+# Removes the account main-scheduler, and those of instances that have a user of their own.
 purge_accounts() {
     # A mail of the last alert may still be on its way out.
     tell systemctl kill --signal=KILL 'main-scheduler-alert*.service'

@@ -63,7 +63,7 @@ install_packages() {
     }
 }
 
-# An executable with a first line #!, or a program.
+# Whether the script is an executable with a first line #!, or a program.
 runs_by_itself() {
     [ -x "$1" ] || return 1
     case $(head -c 4 -- "$1" | tr -d '\0') in
@@ -75,7 +75,7 @@ runs_by_itself() {
 start() { # COMMAND...
     find_python >/dev/null || install_packages
     python=$(find_python) || refuse 1 "needs Python 3.11 or newer"
-    # A json.py of yours beside the README is yours: only the package is looked up there.
+    # Python must not import a json.py that you have beside the README: only our package is imported from there.
     exec "$python" -I -c '
 import sys
 tree = sys.argv.pop(1)
@@ -101,7 +101,7 @@ environment=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
 if [ -z "${SCHED_PYTHON-}" ] && [ -n "$environment" ] && [ -x "$environment/bin/python" ] && ! runs_by_itself "$SCHED_MAIN"; then
     export SCHED_PYTHON="$environment/bin/python"
 fi
-# The sample's own. MAILDIR names the mailbox of the person who types this.
+# The sample has a variable of its own, because MAILDIR names the mailbox of the person who types this.
 export SAMPLE_MAILDIR="${SAMPLE_MAILDIR:-$PWD/scheduler/Maildir}"
 
 start run

@@ -10,7 +10,7 @@ PREFIX=${PREFIX:-/usr/local}
 PREFIX=${PREFIX%/}
 : "${DESTDIR:?is the directory that the files go to}"
 
-# All sources have /usr/local for a prefix. What is Python finds its way by itself.
+# All sources have /usr/local as their prefix. Python files need no other one: they find their place by themselves.
 with_prefix() {
     case $1 in
         *.py) cat ;;

@@ -68,7 +68,7 @@ remove_files() {
     journalctl --update-catalog
 }
 
-# main.py may be a pipe or a link by now: neither waited for nor followed.
+# main.py may be a pipe or a link by now: dd does not wait for a pipe, and does not follow a link.
 is_the_sample() {
     dd if=/opt/main-scheduler/main.py iflag=nofollow,nonblock status=none 2>/dev/null | cmp -s - "$source/deploy/main.py"
 }

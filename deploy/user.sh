@@ -1,5 +1,5 @@
 #!/bin/sh
-# main-scheduler for one user and his own service manager: what install.sh --user and uninstall.sh --user do.
+# Installs or removes main-scheduler for one user and his own service manager, for install.sh and uninstall.sh --user.
 set -eu
 
 usage() {
@@ -44,7 +44,7 @@ umask 077
 # shellcheck source=deploy/needs.sh
 . "$source/deploy/needs.sh"
 
-# Where the service manager looks, whatever this shell has set.
+# The directory in which the service manager looks, whatever variables this shell has set.
 folder() { # NAME DEFAULT
     path=$(systemctl --user show-environment | sed -n "s|^$1=/|/|p")
     echo "${path:-$2}"
@@ -65,13 +65,13 @@ check_host() {
     python_is_new_enough || refuse "$PYTHON is older than 3.11"
 }
 
-# Only where nothing is yet: a link that leads nowhere is something, too.
+# Only if nothing is there yet: a link that leads nowhere is something, too.
 put_once() { # MODE FILE TARGET
     if [ -e "$3" ] || [ -L "$3" ]; then return 0; fi
     install -D -m "$1" "$2" "$3"
 }
 
-remove_listed() { # what the version that is here consists of, but for the package
+remove_listed() { # the files of the installed version outside of the package
     [ ! -e "$PACKAGE/files" ] || while read -r file; do rm -f "$file"; done <"$PACKAGE/files"
 }
 

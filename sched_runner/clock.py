@@ -5,28 +5,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# If the two clocks differ by more than this, the wall clock was set; less means that it was read late. In seconds.
+# In seconds. If the wall clock is off by this or more, somebody has set it; if by less, it was only read a little late.
 _STEP = 0.05
 
 
 def wall() -> float:
-    """Seconds since the epoch."""
+    """The wall clock, in seconds since the epoch."""
     return time.time()
 
 
 def boottime() -> float:
-    """Seconds since boot, suspend included (clock_gettime(2), CLOCK_BOOTTIME)."""
+    """The boot clock, in seconds since boot, suspend included (clock_gettime(2), CLOCK_BOOTTIME)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def boot_id() -> str:
-    """Tells this boot from another (random(4))."""
+    """The id of this boot, which no other boot has (random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def follow_zone(name: str | None) -> None:
-    """Tell times of day in this time zone, or in the host's, as main.py does whose variable TZ it is."""
-    os.putenv("TZ", "UTC")  # or the C library would not read the host's zone again
+    """Show times of day in the time zone ``name``, main.py's variable TZ; in the host's zone if ``name`` is None."""
+    os.putenv("TZ", "UTC")  # otherwise the C library would not read the host's zone again
     time.tzset()
     if name is None:
         os.unsetenv("TZ")
@@ -36,7 +36,7 @@ def follow_zone(name: str | None) -> None:
 
 
 def zone_of_host() -> tuple[int, ...]:
-    """Tells the host's time zone from another: which file it stands in."""
+    """A value that changes when the host's time zone does: which file /etc/localtime is; empty if it is missing."""
     try:
         found = os.stat("/etc/localtime")
     except OSError:
@@ -45,9 +45,9 @@ def zone_of_host() -> tuple[int, ...]:
 
 
 class SteadyClock:
-    """The wall clock as it would read if nobody had set it: the boot clock and an offset, which is read once.
+    """The wall clock as it would read if nobody had set it: the boot clock plus an offset, which is read once.
 
-    Two readings of the wall clock with a step between them would put a due time off by the size of the step.
+    If somebody set the wall clock between two readings of it, a due time would be off by the size of the step.
     """
 
     def __init__(self, wall: Callable[[], float] = wall, boottime: Callable[[], float] = boottime) -> None:
@@ -56,7 +56,7 @@ class SteadyClock:
         self._offset = wall() - boottime()
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """What this clock reads now, in seconds since the epoch."""
         return self.at(self.boottime())
 
     def at(self, boottime: float) -> float:
@@ -69,5 +69,5 @@ class SteadyClock:
         return step if abs(step) >= _STEP else 0.0
 
     def follow(self, step: float) -> None:
-        """Read as the wall clock does that was set by ``step`` seconds."""
+        """Move this clock by ``step`` seconds, as somebody has moved the wall clock."""
         self._offset += step

@@ -5,17 +5,17 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What the command returns, but for the exit status of a script that `once` passes on."""
+    """What the command returns; `once` alone may return another one, the exit status of its script."""
 
     OK = 0
     FAULT = 1
-    USAGE = 2  # argparse has it from Unix's own commands
-    NOT_RUNNING = 3  # this one and the next are the Linux Standard Base's
+    USAGE = 2  # argparse returns this one, as Unix's own commands do
+    NOT_RUNNING = 3  # this one and the next are from the Linux Standard Base
     UNKNOWN = 4
-    TEMPFAIL = 75  # this one and the next are of sysexits.h
+    TEMPFAIL = 75  # this one and the next are from sysexits.h
     CONFIG = 78
-    TIMED_OUT = 124  # of timeout(1)
-    NOT_STARTED = 127  # this one and the next are a shell's (POSIX 2.8.2)
+    TIMED_OUT = 124  # from timeout(1)
+    NOT_STARTED = 127  # this one and the next are from the shell (POSIX 2.8.2)
     SIGNAL = 128  # plus the number of the signal
 
 

@@ -1,4 +1,4 @@
-"""What does not work for now: told once when it begins, and once when it is over."""
+"""Troubles: each is told once when something stops working, and once when it works again."""
 
 import logging
 from collections import deque
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def fault_of(attempt: Callable[[], object]) -> str:
-    """What the system said if the attempt failed, or an empty string."""
+    """Make the attempt; gives what the system said if it failed with OSError, or an empty string."""
     try:
         attempt()
     except OSError as error:
@@ -34,11 +34,11 @@ class Trouble:
         self._untold: deque[str] = deque()
 
     def __bool__(self) -> bool:
-        """Whether it stands."""
+        """Whether the thing does not work now."""
         return self._standing
 
     def report(self, fault: str, lost: int = 0) -> None:
-        """``fault`` says why it does not work, and is empty if it works; ``lost`` counts lines."""
+        """``fault`` says why the thing does not work, and is empty if it works; ``lost`` counts lines."""
         self._lost += lost
         if fault and not self._standing:
             lines = "lines are lost" if lost else "the schedule goes on"
@@ -50,16 +50,16 @@ class Trouble:
         self._standing = bool(fault)
 
     def note(self, text: str) -> None:
-        """Something that is told once, and is over already."""
+        """Add a text to be told once, about something that is over already."""
         self._untold.append(words.printable(text))
 
     def tell(self, extra: dict[str, object] | None = None) -> None:
-        """Log what has not been told yet; ``extra`` is logging's own."""
+        """Log what has not been told yet; ``extra`` is that of logging."""
         while (sentence := self._next()) is not None:
             log.warning("%s", sentence, extra=extra)
 
     def _next(self) -> str | None:
-        """The loop and a run tell in threads of their own: to ask whether there is one is to ask too early."""
+        """Take the next untold sentence; None if there is none, or if another thread (the loop, a run) was faster."""
         try:
             return self._untold.popleft()
         except IndexError:

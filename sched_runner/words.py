@@ -6,8 +6,8 @@ from datetime import datetime
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "min"))
 
-# What a terminal would obey, or what makes a line read as another: control characters but tab and newline (C0, DEL and
-# C1), bidirectional controls (Unicode TR 36, 2.7), line and paragraph separators. As they are in UTF-8.
+# Characters that a terminal would obey, or that make a line look like another one, in UTF-8: control characters except
+# tab and newline (C0, DEL and C1), bidirectional controls (Unicode TR 36, 2.7), line and paragraph separators.
 _HIDDEN = re.compile(
     rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )
@@ -21,7 +21,7 @@ _RESET = "\033[0m"
 
 
 def escape(text: bytes) -> bytes:
-    r"""Show the bytes of control characters and of what is not UTF-8 as ``\x1b``; newlines and tabs stay."""
+    r"""Show control characters and bytes that are not UTF-8 as text like ``\x1b``; newlines and tabs stay."""
     if text.isascii():
         return text if text.translate(_MARKED) == text else _HIDDEN.sub(_shown, text)
     try:
@@ -42,7 +42,7 @@ def printable(text: object, longest: int = _LONGEST) -> str:
 
 
 def printable_lines(text: str, longest: int = _LONGEST) -> str:
-    """The same for text that may have several lines."""
+    """Text from outside as lines that are safe to show, each cut to ``longest`` characters."""
     return "\n".join(printable(line, longest) for line in text.split("\n"))
 
 
@@ -52,7 +52,7 @@ def painted(text: str, colour: str, *, coloured: bool) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Two largest units of a length of time in seconds: ``4 h``, ``1 min 5 s``, ``0.25 s``."""
+    """A length of time in seconds with its two largest units: ``4 h``, ``1 min 5 s``, ``0.25 s``."""
     if seconds < 10:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + " s"
     return " ".join(_parts(math.floor(seconds + 0.5))[:2])
@@ -78,12 +78,12 @@ def _parts(seconds: int) -> list[str]:
 
 
 def size(kib: float) -> str:
-    """A size given in KiB, in MiB: ``23.4 MiB``."""
+    """A size in KiB, shown in MiB: ``23.4 MiB``."""
     return f"{kib / 1024:.1f} MiB"
 
 
 def count(number: int, noun: str) -> str:
-    """``1 line``, ``2 lines``."""
+    """A number with its noun: ``1 line``, ``2 lines``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -93,10 +93,10 @@ def timestamp(when: float) -> str:
 
 
 def clock_time(when: float) -> str:
-    """Seconds since the epoch as the local date and time that messages name."""
+    """Seconds since the epoch as local date and time, as messages show it: ``2026-01-31 08:30:00``."""
     return datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def zoned_time(when: float) -> str:
-    """The same with the name of its time zone: ``2026-01-31 08:30:00 CET``."""
+    """Seconds since the epoch as local date and time with the time zone: ``2026-01-31 08:30:00 CET``."""
     return datetime.fromtimestamp(when).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

@@ -28,9 +28,9 @@ done
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)"
 venv=$PWD/.venv
 packages="python3 python3-venv python3-apscheduler python3-systemd python3-dotenv ca-certificates procps shellcheck"
-packages="$packages systemd scdoc groff-base zsh" # calendars, the man pages and the completion
+packages="$packages systemd scdoc groff-base zsh" # for calendars, man pages and completion
 
-# What surrounds the user stays outside: his own Python and pip, his language, his umask. See also tests/conftest.py.
+# The user's own Python and pip, language and umask must not change the tests. See also tests/conftest.py.
 umask 022
 for name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p') PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV; do
     unset "$name"
@@ -62,19 +62,19 @@ if missing_packages; then
         install --no-install-recommends $packages
 fi
 
-# The libraries of PyPI's newest releases; the booted tests have those of the distributions. systemd-python is the
-# distribution's: PyPI has it only as a source.
+# The libraries are the newest releases of PyPI; the booted tests have those of the distributions. systemd-python comes
+# from the distribution, because PyPI has it only as source.
 if ! cmp -s tests/requirements.txt "$venv/requirements.txt" || [ ! -d "$venv/twine" ] ||
     ! "$venv/bin/python" -m pytest --version >/dev/null 2>&1
 then
     echo "installing the tools of the tests into .venv"
     /usr/bin/python3 -m venv --clear --system-site-packages "$venv"
     "$venv/bin/python" -m pip install -q --upgrade -r tests/requirements.txt "APScheduler<4" python-dotenv
-    # In a directory of its own: some of what it needs would change how every Python of the tests starts.
+    # twine is in a directory of its own: some of what it needs would change how every Python of the tests starts.
     "$venv/bin/python" -m pip install -q --target "$venv/twine" "twine~=7.0"
     cp tests/requirements.txt "$venv/requirements.txt"
 fi
-# What is tested is what was installed, and it was built from the project's own files.
+# The tests use an installed package, which is built from the project's own files alone.
 build=$(mktemp -d)
 cp -R pyproject.toml README.md LICENSE sched_runner "$build"
 "$venv/bin/python" -m pip install -q --no-build-isolation --force-reinstall --no-deps "$build"

@@ -1,7 +1,7 @@
-"""From the bytes of main.py's pipes to whole, tagged lines for the sinks, in batches.
+"""Turns the bytes of main.py's pipes into whole, tagged lines, and gives them to the sinks in batches.
 
-A piece is a run of complete lines, or a part of a line that is too long or too slow for one record; the pieces
-of such a line join back to the original. Joined by nothing, ``+`` marks those that continue a line.
+A piece is one or more complete lines, or a part of a line that is too long or too slow for one record. ``+`` marks a
+piece that continues a line: the pieces of a line, joined with nothing between them, are the original line.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ from typing import NamedTuple, Protocol
 
 from sched_runner import words
 
-# One pipe's worth: larger reads gain nothing measurable.
+# The size of a pipe: larger reads gain nothing measurable.
 _READ_SIZE = 65536
-# journald cuts at LineMax=48K (journald.conf(5)); the tag needs some of that.
+# journald cuts lines at LineMax=48K (journald.conf(5)), and the tag needs some of that.
 _LONGEST_PIECE = 32768
 # A partial line is shown after this time, in seconds.
 _PARTIAL_AFTER = 0.5
@@ -26,10 +26,10 @@ _LONGEST_CHARACTER = 4
 
 
 def _warm_up() -> None:
-    """Make malloc keep the blocks that capture frees, as it does with those of a size that was freed before.
+    """Make malloc keep the blocks that capture frees: free one larger block first.
 
-    Else it gives each block back to the kernel, and each page is faulted in anew: a third of the time that capture
-    takes (mallopt(3), M_MMAP_THRESHOLD).
+    Otherwise malloc gives each block back to the kernel, and each new block costs page faults, which take a third of
+    the time of capture (mallopt(3), M_MMAP_THRESHOLD).
     """
     bytes(8 * _READ_SIZE)
 
@@ -38,7 +38,7 @@ _warm_up()
 
 
 class Piece(NamedTuple):
-    """Lines without the last newline; ``continued``: the first of them continues the line before."""
+    """One or more lines without the last newline; if ``continued``, the first of them continues the line before."""
 
     continued: bool
     text: bytes
@@ -48,7 +48,7 @@ class Sink(Protocol):
     """Takes the lines of a run."""
 
     def take(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
-        """Take the pieces; never raises, and never waits for 5 s without progress."""
+        """Take the pieces; never raises, and never waits for longer than 5 s without progress."""
 
 
 def tagged(pieces: Sequence[Piece], tag: bytes) -> bytes:
@@ -61,7 +61,7 @@ def tagged(pieces: Sequence[Piece], tag: bytes) -> bytes:
 
 
 def split_long(text: bytes, *, continued: bool) -> list[Piece]:
-    """Cut lines that are too long for one record, between characters."""
+    """Cut lines that are too long for one record; no cut is inside a character."""
     pieces: list[Piece] = []
     start = position = 0
     while len(text) - position > _LONGEST_PIECE:
@@ -85,7 +85,7 @@ def _before_character(text: bytes, position: int) -> int:
 
 
 def _unfinished(text: bytes) -> int:
-    """How many bytes at the end are the beginning of a character of UTF-8."""
+    """How many bytes at the end of the text belong to a character of UTF-8 that is not complete yet."""
     for back in range(1, min(_LONGEST_CHARACTER, len(text) + 1)):
         byte = text[-back]
         if byte >= 0xC0:
@@ -97,7 +97,7 @@ def _unfinished(text: bytes) -> int:
 
 
 class Channel:
-    """stdout or stderr of a run: what was read of it, up to the last whole line."""
+    """stdout or stderr of a run: emits the lines that were read, and keeps the unfinished line at the end."""
 
     def __init__(self, name: str, emit: Callable[[str, Sequence[Piece]], None]) -> None:
         self.name = name
@@ -107,7 +107,7 @@ class Channel:
         self.since: float | None = None
 
     def feed(self, data: bytes, now: float) -> None:
-        """Take bytes as they were read, at ``now`` (seconds of any clock)."""
+        """Take the bytes that were read at ``now`` (seconds of any clock)."""
         end = data.rfind(b"\n")
         if end < 0:
             self._partial += data
@@ -160,18 +160,18 @@ class Capture:
         self._channels: dict[int, Channel] = {}
 
     def open(self, name: str) -> int:
-        """A new pipe for the channel ``name``: gives the end to write to. Raises OSError."""
+        """Make a pipe for the channel ``name``; gives the end to write to. Raises OSError."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
         self._channels[reader] = Channel(name, self._deliver)
         return writer
 
     def descriptors(self) -> list[int]:
-        """The ends to read from that have not been closed by all who write."""
+        """The ends to read from, of the pipes that have not come to their end yet."""
         return list(self._channels)
 
     def read(self, descriptor: int) -> None:
-        """Read once what is there. At the end the descriptor is closed."""
+        """Read once what is in the pipe; at the end of the pipe close the descriptor."""
         with contextlib.suppress(BlockingIOError):
             if data := os.read(descriptor, _READ_SIZE):
                 self._channels[descriptor].feed(data, self._clock())
@@ -179,7 +179,7 @@ class Capture:
                 self._finish(descriptor)
 
     def flush_partial(self) -> float | None:
-        """Show lines that have been unfinished for half a second. Seconds until the next such line, or None."""
+        """Show lines that have been unfinished for half a second; gives the seconds until the next one, or None."""
         wait: float | None = None
         for channel in self._channels.values():
             if channel.since is not None:
@@ -191,14 +191,14 @@ class Capture:
         return wait
 
     def drain(self) -> None:
-        """Read all that is in the pipes now, and close: nobody is waited for who holds them open, or still writes."""
+        """Read all that is in the pipes now, and close them, even if a process still writes or holds them open."""
         for descriptor in self.descriptors():
             for _ in range(0, _waiting(descriptor), _READ_SIZE):
                 self.read(descriptor)
         self.close()
 
     def close(self) -> None:
-        """Write unfinished lines and close."""
+        """Write unfinished lines, and close the pipes."""
         for descriptor in self.descriptors():
             self._finish(descriptor)
 
@@ -238,6 +238,6 @@ class Tail:
             self._size -= len(self._pieces.popleft())
 
     def last(self, lines: int = 0) -> list[str]:
-        """The last ``lines`` lines, or all; the first of all that were kept may be the end of a longer one."""
+        """The last ``lines`` lines, 0 for all that were kept; ``…`` begins a line of which only the end was kept."""
         cut, *whole = b"".join(self._pieces)[-self._KEPT :].decode(errors="replace").split("\n")
         return ([f"…{cut}"] * bool(cut) + whole)[-lines:]

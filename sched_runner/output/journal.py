@@ -1,4 +1,4 @@
-"""The journal: lines of main.py in batches over two streams, the scheduler's own records with fields."""
+"""The journal gets the lines of main.py in batches over two streams, and the scheduler's own records with fields."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from sched_runner.record import messages
 from sched_runner.troubles import Trouble
 
 _SOCKET = "/run/systemd/journal/socket"
-# How long a record waits for a full journal: the schedule must not wait with it.
+# A record waits for a full journal no longer than this, because the schedule waits with the record.
 _RECORD_PATIENCE_MS = 500
 _PRIORITIES = {
     messages.ALERT_LEVEL: journal.LOG_ALERT,
@@ -70,7 +70,7 @@ class Journal(logging.Handler):
         return any(stream.trouble for stream in self._streams.values())
 
     def _has_room(self) -> bool:
-        """Whether the journal takes a record now: journal.send would wait for ever."""
+        """Whether the journal takes a record now or soon; if it does not, journal.send would wait for ever."""
         poller = select.poll()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
@@ -82,7 +82,7 @@ class Journal(logging.Handler):
 
 
 def open_reader() -> journal.Reader | None:
-    """The journal as far as this user may see it, or None if there is none."""
+    """A reader of the journal, as far as this user may see it; None if there is no journal."""
     try:
         return journal.Reader()
     except OSError:
@@ -90,7 +90,7 @@ def open_reader() -> journal.Reader | None:
 
 
 def is_readable() -> bool:
-    """Whether this user may read what services have written: the system's journal, if there is one."""
+    """Whether this user may read the system's journal, in which services write; true if there is no such journal."""
     files = [*Path("/var/log/journal").glob("*/system.journal"), *Path("/run/log/journal").glob("*/system.journal")]
     return any(os.access(file, os.R_OK) for file in files) or not files
 
@@ -98,9 +98,10 @@ def is_readable() -> bool:
 def read_records(
     reader: journal.Reader, unit: str, message_ids: Sequence[str], since: float, *, is_users: bool
 ) -> Iterator[Mapping[str, Any]]:
-    """The records with these MESSAGE_IDs that a unit has sent since a time in seconds of the epoch, oldest first.
+    """The records with these MESSAGE_IDs that a unit has sent since a time, oldest first.
 
-    ``is_users``: a unit of this user's service manager, and not of the system's.
+    ``since`` is in seconds since the epoch. ``is_users``: the unit is one of this user's service manager, and not of
+    the system's.
     """
     with reader:
         sender = {"_SYSTEMD_USER_UNIT": unit, "_UID": os.getuid()} if is_users else {"_SYSTEMD_UNIT": unit}
@@ -112,7 +113,7 @@ def read_records(
 
 
 def _connect(identifier: str, priority: int) -> int:
-    """A stream to the journal, as systemd-cat(1) has. Raises OSError."""
+    """Open a stream to the journal, as systemd-cat(1) does; gives its descriptor. Raises OSError."""
     # No level prefix: a line of main.py that begins with <3> must not change its own priority.
     with journal.stream(identifier, priority, level_prefix=False) as stream:
         descriptor = os.dup(stream.fileno())

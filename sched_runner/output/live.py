@@ -9,7 +9,7 @@ from sched_runner.output.patient_stream import Patience
 
 
 def live(environ: Mapping[str, str], name: str, patience: Patience) -> Output:
-    """What takes the lines of the scheduler called ``name`` live (systemd.exec(5), JOURNAL_STREAM)."""
+    """The output that shows the lines of the scheduler called ``name`` live."""
     if is_journal(environ, 1):
         from sched_runner.output.journal import Journal
 

@@ -14,7 +14,7 @@ from sched_runner.troubles import Trouble
 
 @runtime_checkable
 class Output(Sink, Protocol):
-    """A log handler that takes the lines of main.py too, and knows if it cannot."""
+    """A log handler that takes the lines of main.py too; its ``troubles`` say if it cannot write them."""
 
     troubles: list[Trouble]
 
@@ -33,19 +33,19 @@ class Outputs:
         errors = RotatingFile(log_dir / "scheduler.err")
         errors.setFormatter(LineFormatter(with_tail=True))
         errors.setLevel(logging.ERROR)
-        errors.append(b"")  # there from the start, for who follows it
+        errors.append(b"")  # makes the file now, so that somebody can follow it from the start
         self.sinks: list[Sink] = [logfile, live]
         self._outputs: list[Output] = [logfile, errors, live]
 
     def attach(self) -> None:
-        """From now on every record of this process goes here."""
+        """Send every record of this process here from now on."""
         root = logging.getLogger()
         root.handlers[:] = [output for output in self._outputs if isinstance(output, logging.Handler)]
         root.setLevel(logging.INFO)
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a skipped run is told in our words
 
     def wait_until(self, deadline: float) -> None:
-        """Wait for slow readers until the time-out of a run, a time of the monotonic clock, and little longer."""
+        """Stop waiting for slow readers shortly after ``deadline``, a run's time-out on the monotonic clock."""
         self._patience.end_at(deadline)
 
     def hurry(self) -> None:
@@ -53,7 +53,7 @@ class Outputs:
         self._patience.end_now()
 
     def tell(self) -> None:
-        """Log what the sinks noticed about themselves: a handler that logged would wait for the others' locks."""
+        """Log the troubles of the outputs: a handler that logged its own would wait for the locks of the others."""
         for output in self._outputs:
             for trouble in output.troubles:
                 trouble.tell(messages.fields(messages.LINES_LOST))

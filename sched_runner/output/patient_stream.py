@@ -1,4 +1,4 @@
-"""Lines to a reader that may be slow or gone: waits for the reader, then loses lines, and counts and tells them."""
+"""Writes lines to a reader that may be slow or gone: waits a while, then drops lines, counts them and tells that."""
 
 import contextlib
 import math
@@ -12,13 +12,13 @@ from functools import partial
 
 from sched_runner.troubles import Trouble
 
-PATIENCE = 5.0
-# After a stop or a time-out all slow readers together have this time, so that these are kept within 5 s.
+PATIENCE = 5.0  # seconds
+# After a stop or a time-out all slow readers together have this many seconds, so that neither is late by more than 5 s.
 _LAST_WORDS = 3.0
-# A socket is reported as writable only when three quarters of its buffer are free, which for a journal that reads 8 MB
-# can take longer than the patience: there is room to write long before.
+# A socket is reported as writable only when three quarters of its buffer are free (up to 8 MB for the journal). With a
+# slow reader this can take longer than the patience, although there is room to write long before: try again meanwhile.
 _LOOK_AGAIN_MS = 100
-# A write of so many bytes to a terminal or pipe that has room does not block.
+# A write of at most so many bytes to a terminal or pipe that has room does not block.
 _SHORT = 256
 _REASON = "nobody takes them; scheduler.log has them"
 
@@ -26,30 +26,30 @@ Write = Callable[[memoryview], int]
 
 
 class Patience:
-    """Until when slow readers are waited for at all; the streams of a process share it."""
+    """Until when streams wait for slow readers at all; all streams of a process share one."""
 
     def __init__(self) -> None:
         self._run_until = self._stop_until = math.inf
 
     @property
     def until(self) -> float:
-        """A time of the monotonic clock."""
+        """Until when streams wait, as a time of the monotonic clock."""
         return min(self._run_until, self._stop_until)
 
     def end_at(self, deadline: float) -> None:
-        """Somebody waits for the end of the run from ``deadline`` on, a time of the monotonic clock."""
+        """Wait no more shortly after ``deadline``, a time of the monotonic clock at which the run has to end."""
         self._run_until = deadline + _LAST_WORDS
 
     def end_now(self) -> None:
-        """The scheduler is being stopped; safe in a signal handler."""
+        """Wait no more shortly after now, because the scheduler is being stopped; safe in a signal handler."""
         self._stop_until = min(self._stop_until, time.monotonic() + _LAST_WORDS)
 
 
 class PatientStream:
     """Writes whole lines to a descriptor.
 
-    ``connect`` gives the descriptor, and a new one if the reader has closed the old one; it may raise OSError. While
-    ``given_up`` is true, another stream has waited for the same reader in vain.
+    ``connect`` gives the descriptor, and a new one if the reader has closed the old one; it may raise OSError.
+    ``given_up`` says whether another stream has waited for the same reader in vain: then this stream does not wait.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PatientStream:
                 if self._descriptor is None:
                     self._reconnect()
                 elif self.trouble and not self._has_room(0):
-                    return 0  # a short line might find room all the same, and the next would wait again
+                    return 0  # a short line might still fit and end the trouble, and the next line would wait again
                 return self._put(view)
             except BlockingIOError:
                 if time.monotonic() >= min(until, self._shared.until):
@@ -111,7 +111,7 @@ class PatientStream:
         self._descriptor = self._connect()
         mode = os.fstat(self._descriptor).st_mode
         if stat.S_ISSOCK(mode):
-            # Not to block is said with each write: the descriptor may be shared with other processes.
+            # Each write asks not to block: O_NONBLOCK would hold for other processes that share the descriptor, too.
             self._put = partial(_send, socket.socket(fileno=self._descriptor))
         elif os.get_blocking(self._descriptor) and not stat.S_ISREG(mode):
             self._put = self._put_short
@@ -125,7 +125,7 @@ class PatientStream:
         return os.write(self._descriptor, view[:_SHORT])
 
     def _disconnect(self) -> None:
-        self._put = partial(os.write, -1)  # closes a socket
+        self._put = partial(os.write, -1)  # drops the socket, if there is one, which closes it
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)

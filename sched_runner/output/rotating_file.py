@@ -1,4 +1,4 @@
-"""The RotatingFileHandler of ours: whole batches, in one write each, beside logrotate and a full disk."""
+"""Our RotatingFileHandler: writes each batch at once, and gets along with logrotate and with a full disk."""
 
 import contextlib
 import errno
@@ -18,14 +18,14 @@ from sched_runner.output.capture import Piece, tagged
 from sched_runner.record.files import NOT_REGULAR, open_own, set_aside
 from sched_runner.troubles import Trouble, fault_of
 
-# logrotate's "size 1M" takes files of 1,048,576 bytes and above: ours is one below.
+# logrotate's "size 1M" takes files of 1,048,576 bytes and above: our files stay one byte below.
 MAX_BYTES = 1024 * 1024 - 1
 BACKUPS = 5
 _MODE = 0o640
-_RETRY_AFTER = 1.0
-_HOLD_LASTS = 60.0
+_RETRY_AFTER = 1.0  # seconds
+_HOLD_LASTS = 60.0  # seconds
 
-# The handshake with logrotate: its snippet holds our rotation off, under this lock.
+# The handshake with logrotate: under the lock its snippet makes the hold file; while that is there, we do not rotate.
 ROTATE_LOCK = Path("/run/main-scheduler/rotate.lock")
 ROTATE_HOLD = Path("/run/main-scheduler/rotate.hold")
 
@@ -52,7 +52,7 @@ class LineFormatter(logging.Formatter):
 class RotatingFile(RotatingFileHandler):
     """Appends whole lines to a file of 1 MB at most, and keeps 5 backups.
 
-    Never raises into the writer: what cannot be written is counted and told.
+    Writing never raises: lines that cannot be written are counted, and their number is told.
     """
 
     def __init__(
@@ -116,13 +116,16 @@ class RotatingFile(RotatingFileHandler):
         super().close()
 
     def doRollover(self) -> None:  # noqa: N802 - logging's name
-        """Rename .4 to .5 and so on; if that cannot be done, the file grows until it can."""
+        """Rename .4 to .5 and so on; if the files cannot be renamed, the file grows until they can."""
         with contextlib.suppress(OSError), self._rotation_lock() as is_locked:
             if self._may_rotate(is_free=is_locked and not self._is_held()) and self._is_ours(self._file):
                 self._rename_all()
 
     def _may_rotate(self, *, is_free: bool) -> bool:
-        """Who holds a rotation off for longer than logrotate would is main.py, which has the same user."""
+        """Whether to rotate now: if logrotate is not at work, or if rotation has been held off for a minute.
+
+        logrotate does not take so long; main.py, which has the same user, can hold rotation off for ever.
+        """
         if is_free:
             return True
         if self._refused_at is None:
@@ -132,7 +135,7 @@ class RotatingFile(RotatingFileHandler):
     def _rename_all(self) -> None:
         oldest = f"{self.baseFilename}.{self.backupCount}"
         try:
-            os.unlink(oldest)  # a rename over it would wait for the disk
+            os.unlink(oldest)  # a rename onto this file would wait for the disk
         except FileNotFoundError:
             pass
         except IsADirectoryError:
@@ -154,7 +157,7 @@ class RotatingFile(RotatingFileHandler):
             self.release()
 
     def _follow(self) -> FileIO:
-        """The open file; opened anew if the path has become another's, or nobody's."""
+        """The open file, which is opened anew if its path names another file now, or none."""
         old = self._file
         if old is None:
             self._file = self._open_file()
@@ -164,7 +167,7 @@ class RotatingFile(RotatingFileHandler):
             except OSError:
                 if os.fstat(old.fileno()).st_nlink == 0:
                     raise
-                return old  # renamed, and no new one can be made: its lines are still found
+                return old  # it was renamed, and no new file can be made: a reader still finds the lines in the old one
             old.close()
         assert self._file is not None
         return self._file
@@ -179,13 +182,13 @@ class RotatingFile(RotatingFileHandler):
             raise OSError(errno.EINVAL, "is no regular file, again and again")
         self._refused_at = None
         with contextlib.suppress(OSError):
-            os.fchmod(descriptor, _MODE)  # whatever the umask
+            os.fchmod(descriptor, _MODE)  # whatever the umask is
         size = os.fstat(descriptor).st_size
-        self._torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # by a writer that was killed
+        self._torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # torn by a writer that was killed
         return FileIO(descriptor, "ab")
 
     def _open_regular(self) -> int | None:
-        """Neither followed nor waited for: main.py, which has the same user, may have put anything there."""
+        """Open the file without following a link and without waiting; None if main.py has put something else there."""
         try:
             descriptor = open_own(self.baseFilename, os.O_RDWR | os.O_APPEND | os.O_CREAT, _MODE)
         except OSError as error:
@@ -208,7 +211,7 @@ class RotatingFile(RotatingFileHandler):
         return size > 0 and size + coming > self.maxBytes
 
     def _write(self, file: FileIO, batch: bytes) -> int:
-        """How much of the batch was written."""
+        """Write the batch; gives how many of its bytes were written."""
         data = b"\n" + batch if self._torn else batch
         written = file.write(data) or 0
         if written:
@@ -216,7 +219,7 @@ class RotatingFile(RotatingFileHandler):
         return max(0, written - (len(data) - len(batch)))
 
     def _is_held(self) -> bool:
-        """Whether logrotate is at work."""
+        """Whether logrotate is at work: its hold file is there, and is not older than a minute."""
         try:
             age = time.time() - os.stat(self._rotate_hold).st_mtime
         except OSError:
@@ -225,7 +228,7 @@ class RotatingFile(RotatingFileHandler):
 
     @contextlib.contextmanager
     def _rotation_lock(self) -> Iterator[bool]:
-        """Held while files are renamed, against logrotate and other writers; says whether another has it not."""
+        """Take the lock against logrotate and other writers while files are renamed; gives whether we have the lock."""
         try:
             descriptor = os.open(self._rotate_lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:

@@ -1,4 +1,4 @@
-"""The same lines live on the terminal, for a scheduler that was started by hand."""
+"""Shows lines live on the terminal, for a scheduler that was started by hand."""
 
 import contextlib
 import logging
@@ -32,7 +32,7 @@ class Terminal(logging.Handler):
         """Write lines of main.py, as capture.Sink says."""
         tag = f"{_time(time.time())} {channel} run {run}"
         lines = tagged(pieces, (self._paint(tag, DIM) + " ").encode())
-        self.acquire()  # the main thread's records come in between
+        self.acquire()  # the main thread may write a record at the same time
         try:
             self._stream.write(lines)
         finally:
@@ -47,7 +47,7 @@ def _time(when: float) -> str:
 
 
 def _reopened(descriptor: int) -> int:
-    """A terminal or pipe in a description of our own: not to block must not become the shell's lot too."""
+    """Open the terminal or pipe a second time: with O_NONBLOCK on the shared one, the shell would not block either."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
         with contextlib.suppress(PermissionError):  # the terminal of another user, after su

@@ -1,1 +1,1 @@
-"""Who is told without looking: pings, metrics, alerts."""
+"""Tells others what happens, so that they need not look: pings, metrics, alerts."""

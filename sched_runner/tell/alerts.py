@@ -1,4 +1,4 @@
-"""Alerts: what an operator is told when runs fail or do not come: at once, then once a day, and when it is over."""
+"""Alerts tell an operator that runs fail or do not come: at once, then once a day, and when the trouble is over."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ _OVER = {"settings": "the settings are in order again", "state": "the state can 
 
 @dataclass(frozen=True)
 class Told:
-    """What one way of telling was used for last: the kind of trouble, empty if all was well, and when.
+    """What one way of telling (mail, for instance) told last: the kind of trouble, empty if all was well, and when.
 
-    ``count`` is how many runs had failed in a row then, and ``success`` when the last run before had succeeded: if that
-    has changed, a run has succeeded since, whatever the clock says.
+    ``count`` is how many runs had failed in a row then, and ``success`` is the time of the last success before: if the
+    state has another time now, a run has succeeded since, whatever the clock says.
     """
 
     kind: str = column(columns.text, "")
@@ -49,7 +49,7 @@ class Failure:
 
 
 def failure(values: Any) -> Failure:
-    """What last_failure.json says; the script may have put anything there."""
+    """What last_failure.json says; nothing if the file is faulty: the script may have put anything there."""
     try:
         return columns.read(Failure, values)
     except ValueError:
@@ -57,7 +57,7 @@ def failure(values: Any) -> Failure:
 
 
 def told(values: Any) -> Told:
-    """What the memory says of one way of telling; the script may have put anything there."""
+    """What the memory says of one way of telling; nothing if that is faulty: the script may have put anything there."""
     try:
         return columns.read(Told, values)
     except ValueError:
@@ -65,10 +65,10 @@ def told(values: Any) -> Told:
 
 
 def trouble(status: Status, failure: Failure, after: int, faults: Sequence[str], unread: str) -> Alert | None:
-    """What is wrong, or None.
+    """The alert about what is wrong, or None if nothing is wrong.
 
-    ``after`` is the number of failures in a row from which on they are told; ``faults`` are those of the settings;
-    ``unread`` says why the state cannot be read.
+    ``after`` says from how many failures in a row on they are told; ``faults`` are those of the settings; ``unread``
+    says why the state cannot be read, and is empty if it can.
     """
     if status.state.failures_in_a_row >= after:
         return None if _is_tried_again(status) else _failing(status.state, failure)
@@ -83,7 +83,7 @@ def trouble(status: Status, failure: Failure, after: int, faults: Sequence[str],
 
 
 def _is_tried_again(status: Status) -> bool:
-    """Whether a retry is going or will begin: only the last attempt says that a run has failed."""
+    """Whether a retry is going or will begin: a run has failed only when its last attempt has failed."""
     running, retry = status.state.running, status.state.retry
     return (running is not None and running.attempt > 1) or (retry is not None and status.now < retry.when + _SLACK)
 
@@ -97,12 +97,12 @@ def _failing(state: State, failure: Failure) -> Alert:
 
 
 def due(trouble: Alert | None, state: State, told: Told, now: float) -> Alert | None:
-    """What somebody who was told ``told`` last must be told now, or None."""
+    """The alert that somebody who was last told ``told`` must be told now, or None."""
     has_succeeded = state.last_success is not None and state.last_success != told.success
     if trouble is None:
         return _recovery(state, told.kind, has_succeeded=has_succeeded)
     is_new = trouble.kind != told.kind or (has_succeeded and trouble.kind not in _OVER)
-    # What was told in the future was told by a clock that was wrong, or by a script that wants silence.
+    # A time in the future comes from a clock that was wrong, or from a script that wants silence: ignore it.
     if not is_new and 0 <= now - told.when < DAY:
         return None
     return Alert(trouble.kind, trouble.subject + _how_often(trouble, state, Told() if is_new else told), trouble.text)

@@ -1,4 +1,4 @@
-"""How an alert leaves the host: by the host's sendmail, or by a command of the operator's. Each has a minute."""
+"""How an alert leaves the host: by the host's sendmail, or by a command of the operator's. Each may take a minute."""
 
 import os
 import signal
@@ -15,11 +15,11 @@ SENDMAIL = "/usr/sbin/sendmail"
 LASTS = 60.0  # seconds
 _DYING_LASTS = 5.0  # seconds
 _LAST_WORDS = 0.2  # seconds
-_SAID = 4096  # bytes of what the command said that are kept
+_SAID = 4096  # bytes that are kept of what the command said
 
 
 class UndeliveredError(Exception):
-    """It could not be told. The words can be shown."""
+    """An alert could not be delivered. The message of this error is safe to show."""
 
 
 def by_mail(addresses: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> None:
@@ -35,7 +35,7 @@ def mail(addresses: Sequence[str], sender: str, subject: str, text: str) -> byte
 
     made = EmailMessage()
     made["To"] = ", ".join(addresses)
-    made["Subject"] = f"{sender}: {subject}".replace("=?", "= ?")  # or it would be decoded (RFC 2047)
+    made["Subject"] = f"{sender}: {subject}".replace("=?", "= ?")  # or a mail program would decode it (RFC 2047)
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
     made.set_content(f"{sender}: {subject}\n\n{text}\n")
     return made.as_bytes()
@@ -49,7 +49,7 @@ def by_command(command: Sequence[str], environ: Mapping[str, str], sender: str, 
 def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None:
     """Run the command with the text on its standard input. Raises UndeliveredError unless it succeeds in time."""
     name = words.printable(command[0])
-    with open(os.memfd_create("alert"), "w+b") as given:  # a pipe may be too small, and the disk full
+    with open(os.memfd_create("alert"), "w+b") as given:  # in memory: a pipe may be too small, and the disk full
         given.write(text)
         given.seek(0)
         try:
@@ -68,7 +68,7 @@ def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None
 
 
 def _wait(process: subprocess.Popen[bytes]) -> str | None:
-    """Wait for the end of the command; gives the begin of what it said, None if it had to be killed."""
+    """Wait for the end of the command; gives the beginning of what it said, or None if it had to be killed."""
     said = bytearray()
 
     def keep_begin() -> None:
@@ -81,10 +81,10 @@ def _wait(process: subprocess.Popen[bytes]) -> str | None:
     try:
         process.wait(LASTS)
     except subprocess.TimeoutExpired:
-        with suppress(OSError):  # a setuid program
+        with suppress(OSError):  # we may not kill a setuid program
             os.killpg(process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_DYING_LASTS)
         return None
-    reader.join(_LAST_WORDS)  # not to its end: what delivers in the background, as exim does, holds the pipe
+    reader.join(_LAST_WORDS)  # no longer: a program that delivers in the background, as exim does, holds the pipe
     return words.printable(said.decode(errors="replace").strip())

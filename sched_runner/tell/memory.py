@@ -1,4 +1,4 @@
-"""What operators were told, by each way of telling."""
+"""Remembers what operators were told, for each way of telling."""
 
 import json
 import os
@@ -10,14 +10,14 @@ from sched_runner.tell import alerts
 from sched_runner.tell.alerts import Told
 from sched_runner.troubles import fault_of
 
-_SIZE = 1024  # bytes: what is told later has room already, if the disk is full then
+_SIZE = 1024  # bytes; the file has this size from the start, so that there is room in it when the disk is full
 
 
 class Memory:
-    """Is kept in a file, which is made while there is room."""
+    """What was told last, kept in a file that is made while there is room on the disk."""
 
     def __init__(self, directory: Path, now: float) -> None:
-        """What is said to have been told after ``now`` is no memory of ours."""
+        """Read the file, but ignore what it says was told after ``now``: that cannot be true."""
         self._file = directory / "last_alert.json"
         found = {way: alerts.told(values) for way, values in files.read_object(self._file).items()}
         self._told = {way: told for way, told in found.items() if told.when <= now}
@@ -29,7 +29,7 @@ class Memory:
         return self._told.get(way, Told())
 
     def keep(self, way: str, told: Told) -> str:
-        """Remember this; gives why that cannot be done, or an empty string."""
+        """Remember what was told this way; gives why the file cannot be written, or an empty string."""
         self._told[way] = told
         return self._save()
 
@@ -40,7 +40,7 @@ class Memory:
 
     def _replace(self, text: str) -> None:
         self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        if self._file.is_dir():  # a script may have made it, to have nothing remembered
+        if self._file.is_dir():  # a script may have made a directory there, so that nothing is remembered
             files.set_aside(self._file)
         files.write_atomic(self._file, text)
 

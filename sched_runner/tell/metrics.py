@@ -14,7 +14,7 @@ from sched_runner.record.state import State
 
 
 class _Metric(NamedTuple):
-    """One metric; the official client library would cost 3.3 MiB of memory."""
+    """One metric. We write the format ourselves: the official client library would cost 3.3 MiB of memory."""
 
     name: str
     kind: str
@@ -23,7 +23,7 @@ class _Metric(NamedTuple):
 
 
 def render(name: str, state: State) -> str:
-    """The file's text for the scheduler called ``name``; what is not known yet is left out."""
+    """The file's text for the scheduler called ``name``, without the metrics that have no value yet."""
     return "".join(f"{line}\n" for metric in _metrics(state) for line in _lines(metric, name))
 
 
@@ -60,7 +60,7 @@ def _metrics(state: State) -> list[_Metric]:
 
 
 def _expected(state: State) -> float | None:
-    """Until when the next success is to come, if it takes as long as a run may; by the wall clock, as metrics are."""
+    """Until when the next success is to come if its run takes as long as a run may, in seconds since the epoch."""
     if state.expected_by is not None:
         return state.expected_by + (state.timeout or 0.0)
     if state.gap is None or state.fresh_boottime is None:

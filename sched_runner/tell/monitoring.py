@@ -1,4 +1,4 @@
-"""What is told to the outside when a run begins or ends: pings, the metrics file, and that an alert is due."""
+"""Tells others that a run begins or ends: by pings, by the metrics file, and by a file that says an alert is due."""
 
 import threading
 import uuid
@@ -33,16 +33,16 @@ class Monitoring:
         self._run_id = ""
 
     def begun(self, settings: Settings, environ: Mapping[str, str], state: State) -> None:
-        """A run has begun."""
+        """Tell that a run has begun."""
         url = self._url(settings, environ)
         if url and not has_placeholders(url):
             self._run_id = str(uuid.uuid4())
-            # Once: if it is late, its end is more important.
+            # One attempt: if this ping is late, the ping for the end of the run is more important.
             self._pinger.send(Ping(address(url, "/start", self._run_id), b"", environ, attempts=1))
         self.planned(settings, state)
 
     def ended(self, settings: Settings, environ: Mapping[str, str], state: State, run: Run, output: Tail) -> None:
-        """A run has ended. Of one that was interrupted there is no ping: it neither succeeded nor failed."""
+        """Tell that a run has ended; an interrupted run sends no ping, because it neither succeeded nor failed."""
         url = self._url(settings, environ)
         if url and run.outcome is not Outcome.INTERRUPTED:
             self._ping_end(url, environ, run, output, is_retried=state.retry is not None)
@@ -50,7 +50,7 @@ class Monitoring:
         self.planned(settings, state)
 
     def _ping_end(self, url: str, environ: Mapping[str, str], run: Run, output: Tail, *, is_retried: bool) -> None:
-        """A run that is to be made again has neither succeeded nor failed yet."""
+        """Ping for the end of a run; if the run will be retried, tell neither a success nor a failure."""
         if has_placeholders(url):
             if not is_retried:
                 self._pinger.send(Ping(filled(url, run), None, environ))
@@ -62,23 +62,23 @@ class Monitoring:
         self._pinger.send(Ping(address(url, "/log" if is_retried else ending, run_id), text[-BODY_BYTES:], environ))
 
     def planned(self, settings: Settings, state: State) -> None:
-        """The next run is due at another time. The loop and a run may say so at once: they share a new file's name."""
+        """Write the metrics file, because a run has begun or ended, or the next run is due at another time."""
         if file := settings.metrics_file:
             render = partial(metrics.render, self._name, state)
             self._write(file, lambda: write_atomic(file, render(), durable=False, mode=_PUBLIC))
 
     def alert_is_due(self, environ: Mapping[str, str]) -> None:
-        """Start the alert's unit, which takes the file away first: what comes later starts it anew.
+        """Make the file that starts the alert's unit. The unit removes it first, so that a later one starts it again.
 
-        Its path unit asks for the file whenever the unit has ended; of a file that changes it would not learn then
-        (systemd.path(5), PathExists= and PathChanged=).
+        Its path unit looks for the file whenever the alert's unit has ended (systemd.path(5), PathExists=). With
+        PathChanged= it would miss a change shortly before that end.
         """
         if directory := environ.get("STATE_DIRECTORY"):
             file = Path(directory.split(":")[0], _ALERT_DUE)
             self._write(file, lambda: write_atomic(file, ""))
 
     def _write(self, file: Path, attempt: Callable[[], None]) -> None:
-        with self._writes:
+        with self._writes:  # the loop and a run may write at once, and would use the same name for the new file
             trouble = self._files.setdefault(file, Trouble(str(file)))
             trouble.report(fault_of(attempt))
         trouble.tell()
@@ -88,7 +88,7 @@ class Monitoring:
         self._pinger.close(seconds)
 
     def _url(self, settings: Settings, environ: Mapping[str, str]) -> str:
-        """From the settings, or from the credential ``ping-url`` (systemd.exec(5), LoadCredential=)."""
+        """The address for pings: the setting, or the credential ``ping-url`` (systemd.exec(5), LoadCredential=)."""
         directory = environ.get("CREDENTIALS_DIRECTORY")
         if settings.ping_url or not directory:
             return settings.ping_url

@@ -1,4 +1,4 @@
-"""Pings, sent in the background: to healthchecks.io or one of its clones, or to whatever takes an address with fields.
+"""Sends pings in the background: to healthchecks.io or one of its clones, or to any address with placeholders.
 
 https://healthchecks.io/docs/http_api/ and, for instance, the push monitors of https://github.com/louislam/uptime-kuma
 """
@@ -20,7 +20,7 @@ from sched_runner.troubles import Trouble
 
 # The longest body, in bytes; receivers cut what is longer (healthchecks.io at 100 kB).
 BODY_BYTES = 10_000
-# Seconds of an attempt in all.
+# Seconds that one attempt may take in all.
 _TIMEOUT = 10.0
 # Seconds before each attempt.
 _WAITS = (0.0, 2.0, 8.0)
@@ -29,7 +29,7 @@ _MESSAGE = 200  # characters
 
 
 class Ping(NamedTuple):
-    """One message, a GET if it has no body; ``attempts`` says how often it is tried."""
+    """One message, a GET if ``body`` is None; ``attempts`` says how often it is tried at most."""
 
     url: str
     body: bytes | None
@@ -38,19 +38,19 @@ class Ping(NamedTuple):
 
 
 def address(url: str, ending: str, run_id: str) -> str:
-    """``url`` with ``/start`` or an exit status at its end, and the id that joins start and end of a run."""
+    """``url`` with ``ending`` (``/start``, ``/log``, an exit status) and the id that joins start and end of a run."""
     parts = urlsplit(url)
     query = "&".join(filter(None, (parts.query, f"rid={run_id}")))
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending, query=query))
 
 
 def has_placeholders(url: str) -> bool:
-    """Whether the address says itself what it tells: one GET at the end of a run, and nothing of healthchecks.io."""
+    """Whether the address has placeholders: then each run sends one GET, at its end, and no ping to healthchecks.io."""
     return PLACEHOLDER.search(url) is not None
 
 
 def filled(url: str, run: Run) -> str:
-    """``url`` with what its placeholders stand for; nothing that main.py says can end a field."""
+    """``url`` with its placeholders filled in; words of main.py are quoted, so that they cannot end a field."""
     values = {
         "status": "up" if run.outcome is Outcome.SUCCEEDED else "down",
         "message": quote(words.printable(messages.headline(run), _MESSAGE), safe=""),
@@ -60,14 +60,14 @@ def filled(url: str, run: Run) -> str:
 
 
 def _request(ping: Ping) -> None:
-    """Raises what request.send raises."""
-    from sched_runner.tell import request  # only for those who ping: it needs ssl
+    """Send one ping. Raises what request.send raises."""
+    from sched_runner.tell import request  # only schedulers that ping pay for this import
 
     request.send(ping.url, ping.body, ping.environ, _TIMEOUT)
 
 
 class Pinger:
-    """Sends pings in order, in a thread of its own; what it cannot deliver is told once."""
+    """Sends pings in order, in a thread of its own; tells once if they cannot be delivered."""
 
     def __init__(self, request: Callable[[Ping], Any] = _request) -> None:
         self._request = request
@@ -76,7 +76,7 @@ class Pinger:
         self._trouble = Trouble("the ping", "delivered")
 
     def send(self, ping: Ping) -> None:
-        """Returns at once and never raises. If too many are waiting, the oldest is dropped."""
+        """Queue a ping; returns at once and never raises. If too many pings are waiting, the oldest is dropped."""
         if not self._is_working():
             return
         while True:
@@ -88,14 +88,14 @@ class Pinger:
                 self._queue.task_done()
 
     def close(self, seconds: float) -> None:
-        """Wait for what is under way, but no longer than ``seconds``."""
+        """Wait for the pings that are under way, but no longer than ``seconds``."""
         deadline = time.monotonic() + seconds
         with self._queue.all_tasks_done:
             while self._queue.unfinished_tasks and (left := deadline - time.monotonic()) > 0:
                 self._queue.all_tasks_done.wait(left)
 
     def _is_working(self) -> bool:
-        """Start the thread if there is none yet; the system may have none left."""
+        """Start the thread if there is none yet; gives False if the system has no thread left for us."""
         if self._thread is None:
             thread = threading.Thread(target=self._work, name="ping", daemon=True)
             try:
@@ -117,7 +117,7 @@ class Pinger:
         self._trouble.tell()
 
     def _deliver(self, ping: Ping) -> str:
-        """Why it could not be delivered, or an empty string."""
+        """Deliver a ping; gives why that failed, or an empty string."""
         fault = ""
         for wait in _WAITS[: ping.attempts]:
             time.sleep(wait)
@@ -126,7 +126,10 @@ class Pinger:
         return fault
 
     def _attempt(self, ping: Ping) -> str:
-        """The same for one attempt. It has a thread of its own: nothing else can end the wait for a name server."""
+        """Make one attempt; gives why it failed, or an empty string.
+
+        It has a thread of its own, because nothing else can end the wait for a name server.
+        """
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         attempt = threading.Thread(target=lambda: ended.put(self._fault_of(ping)), name="ping-attempt", daemon=True)
         try:

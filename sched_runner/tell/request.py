@@ -1,6 +1,6 @@
-"""One POST or GET over HTTP to a server that nobody need trust: bounded in time, and no redirect is followed.
+"""Sends a POST or GET over HTTP to a server that we need not trust: within a time limit, and following no redirect.
 
-urllib and http.client bound each read alone, and read more than is wanted; both are larger than this is.
+urllib and http.client limit only the time of each single read, and read more than we want; both are larger than this.
 """
 
 import re
@@ -19,13 +19,13 @@ _SAFE = "/?%:@!$&'()*+,;=-._~"  # in a path and a query (RFC 3986)
 
 
 class RequestError(OSError):
-    """The server, or the proxy, does not take it. The words are ours, none are the server's."""
+    """The server or the proxy does not take the request. The message has words of ours only, none of the server's."""
 
 
 def send(url: str, body: bytes | None, environ: Mapping[str, str], seconds: float) -> None:
-    """Send ``body`` to an address of http or https, by the proxy that ``environ`` names; without a body it is a GET.
+    """Send ``body`` by POST, or a GET if it is None, to an http or https address, by the proxy that ``environ`` names.
 
-    Raises OSError; the words of other errors may repeat the address, which may be a secret.
+    Raises OSError. It may raise other errors, whose words may repeat the address, which may be a secret.
     """
     deadline = time.monotonic() + seconds
     server = urlsplit(url)
@@ -53,7 +53,10 @@ def send(url: str, body: bytes | None, environ: Mapping[str, str], seconds: floa
 
 
 def proxy_for(server: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:
-    """The proxy for this server, as curl and urllib understand ``https_proxy`` and ``no_proxy``. RequestError."""
+    """The proxy for this server, or None, by ``https_proxy`` and ``no_proxy`` as curl and urllib understand them.
+
+    Raises RequestError.
+    """
 
     def value(name: str) -> str:
         return environ.get(name) or environ.get(name.upper(), "")
@@ -98,7 +101,7 @@ def _request(method: str, target: str, server: SplitResult, headers: str) -> byt
 
 
 def _connect(server: SplitResult, deadline: float) -> socket.socket:
-    """Each address of the server gets a share of the time: the first may be one that never answers."""
+    """Connect to the server. Each of its addresses gets a share of the time: the first may never answer."""
     found = socket.getaddrinfo(_host(server).strip("[]"), _port(server), type=socket.SOCK_STREAM)
     fault: OSError = RequestError("the server has no address")
     for rest, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
@@ -115,7 +118,7 @@ def _connect(server: SplitResult, deadline: float) -> socket.socket:
 
 
 def _answer(connection: socket.socket, request: bytes, end: bytes, deadline: float) -> int:
-    """The status that the server gives, read as far as ``end``; 0 if this is no HTTP."""
+    """Send the request, and read the answer as far as ``end``; gives its status, or 0 if it is no HTTP."""
     connection.settimeout(_left(deadline))
     connection.sendall(request)
     answer = b""
@@ -137,7 +140,7 @@ def _left(deadline: float) -> float:
 
 
 def _check(who: str, status: int) -> None:
-    """Raise RequestError unless the status means that it was taken."""
+    """Raise RequestError unless the status means that the request was taken."""
     if not status:
         raise RequestError(f"the {who} does not answer in HTTP")
     if 300 <= status < 400:

@@ -1,4 +1,4 @@
-"""Tells alerts by every way that is set; each way is remembered on its own, so that one that fails repeats no other."""
+"""Tells alerts by every way that is set; remembers each way on its own, so that if one fails, no other tells again."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,25 +12,25 @@ from sched_runner.tell.alerts import Alert, Told
 from sched_runner.tell.deliveries import UndeliveredError
 from sched_runner.tell.memory import Memory
 
-# What changes while an alert is delivered starts no other: look again, but not for ever.
+# Something may change while an alert is delivered, and not start another one: look again, but not for ever.
 _ROUNDS = 10
 _LASTS = 100.0  # seconds; a round that has begun may take two minutes more
-# If nothing can be remembered, alerts go out in these seconds of each day.
+# If nothing can be remembered, alerts go out only in these first seconds of each day (UTC).
 _SLOT = 360.0
 
-# Takes subject and text. Raises UndeliveredError.
+# A way takes subject and text. Raises UndeliveredError.
 Way = Callable[[str, str], None]
 
 
 def record(output: Output, subject: str, _: str) -> None:
-    """Write the record of an alert; the output of the run is in the journal already. Raises UndeliveredError."""
+    """Write an alert's record, without the text: the journal has the run's output already. Raises UndeliveredError."""
     output.handle(messages.alert(subject))
     if any(output.troubles):
         raise UndeliveredError("nobody takes the record")
 
 
 def attempt(way: Way, alert: Alert) -> str:
-    """Tell it; gives why that failed, or an empty string."""
+    """Tell an alert by one way; gives why that failed, or an empty string."""
     try:
         way(words.printable(alert.subject), words.printable_lines(alert.text))
     except UndeliveredError as error:
@@ -39,7 +39,7 @@ def attempt(way: Way, alert: Alert) -> str:
 
 
 def tell(look: Callable[[], tuple[Alert | None, State]], ways: Mapping[str, Way], memory: Memory) -> dict[str, str]:
-    """Tell what ``look`` finds until nothing is new; gives why, for each way that failed."""
+    """Tell what ``look`` finds, until it finds nothing new; gives the reason for each way that failed."""
     begin, failed = time.monotonic(), dict[str, str]()
     for _ in range(_ROUNDS):
         trouble, state = look()
@@ -55,7 +55,7 @@ def tell(look: Callable[[], tuple[Alert | None, State]], ways: Mapping[str, Way]
 
 
 def _tell(trouble: Alert | None, state: State, name: str, way: Way, memory: Memory) -> str | None:
-    """Tell one way; gives None if it was told already, else why it failed, or an empty string."""
+    """Tell the trouble by one way; gives None if nothing had to be told, else why that failed, or an empty string."""
     told, now = memory.told(name), clock.wall()
     alert = alerts.due(trouble, state, told, now)
     if alert is None:
