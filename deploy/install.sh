@@ -10,8 +10,9 @@ Usage: sudo ./deploy/install.sh [--now]
 Installs main-scheduler as a systemd service, or upgrades it. Settings in
 /etc/default, an existing /opt/main-scheduler/main.py and a logrotate snippet
 that you have edited are never overwritten. A scheduler that is up is
-restarted when its run in progress has ended. If one of them would not start,
-or does not come up, the old version is put back, and what was up is up.
+restarted when its run in progress has ended. If one of them does not come up
+with the new version, install.sh puts the old version back, and starts again
+what was up.
 
   --now         restart at once, and so interrupt a run in progress
   --user        for you alone and without root: see ./deploy/install.sh --user --help

@@ -80,6 +80,6 @@ if [ $purge = yes ]; then
     if is_the_sample; then rm -f /opt/main-scheduler/main.py; fi
     purge_data
 fi
-[ -z "$left" ] || refuse "removed, but for what is named above:$left"
+[ -z "$left" ] || refuse "removed, except for these (the reasons are above):$left"
 [ $purge = yes ] || say "settings, logs, state and /opt/main-scheduler stay; uninstall.sh --purge removes them"
 say "removed; the packages that install.sh took from the distribution stay"

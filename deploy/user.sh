@@ -112,7 +112,7 @@ install_it() {
     systemctl --user daemon-reload
     say "installed below $PREFIX; settings: $CONFIG/main-scheduler.env; script: $SCRIPT"
     for unit in $(up); do
-        say "$unit still has the version before; this restarts it, and interrupts a run in progress: systemctl --user restart $unit"
+        say "$unit still runs the version before; to restart it, which interrupts a run in progress: systemctl --user restart $unit"
     done
     command -v scdoc >/dev/null || say "no man pages, for scdoc is not there: have it installed, and call install.sh --user again"
     command=main-scheduler

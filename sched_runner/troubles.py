@@ -44,7 +44,7 @@ class Trouble:
             lines = "lines are lost" if lost else "the schedule goes on"
             self._untold.append(f"{self._name} cannot be {self._done}, {lines}: {words.printable(fault)}")
         elif not fault and self._standing:
-            lines = f"; {words.count(self._lost, 'line')} were lost" if self._lost else ""
+            lines = f"; {words.count(self._lost, 'line')} lost" if self._lost else ""
             self._untold.append(f"{self._name} can be {self._done} again{lines}")
             self._lost = 0
         self._standing = bool(fault)

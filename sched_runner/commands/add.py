@@ -166,7 +166,8 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
     if is_up:
         yield f"started {names[0]}, now and at every boot: it runs {how}, {since}"
         if names[1:]:
-            yield f"started {' and '.join(names[1:])}, as those of the service are; SCHED_ALERT_MAIL is not copied"
+            alerts = " and ".join(names[1:])
+            yield f"started {alerts}, because those of the service are enabled; SCHED_ALERT_MAIL is not copied"
     else:
         yield f"not started: it would run {how}"
     yield f"logs in {place.log_dir}, state in {place.state_dir}"

@@ -16,9 +16,7 @@ from sched_runner.record import history, messages, run_record
 from sched_runner.record.run_record import Run
 from sched_runner.record.store import StateError
 
-_LAST_ONES = (
-    "these are the last runs; root and members of the group systemd-journal can read of all that the journal has"
-)
+_LAST_ONES = "only the last runs are shown; root and members of the group systemd-journal see all that the journal has"
 HELP = "show the runs that have ended, from the journal"
 
 

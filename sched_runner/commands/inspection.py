@@ -124,7 +124,10 @@ def _further_files(place: Place, lines: Sequence[Line]) -> list[Path]:
 def _misread(place: Place, lines: Sequence[Line]) -> list[str]:
     """Warnings about lines that systemd reads in an environment file, and our commands cannot."""
     found = [fault for path in _further_files(place, lines) for fault in environment_file.read(path).faults]
-    return [f"{fault}: the service has it from systemd, but once, status and alert do not" for fault in found]
+    return [
+        f"{fault}: systemd gives this line to the service, but the commands once, status and alert cannot read it"
+        for fault in found
+    ]
 
 
 def _unseen(place: Place, unit: Unit) -> Iterator[str]:

@@ -145,7 +145,8 @@ def place_of(arguments: argparse.Namespace) -> Place | None:
     if arguments.here or not (arguments.instance or arguments.user or found.is_installed()):
         if not (arguments.here or Path("scheduler").exists()) and (yours := hint_of_user()):
             raise OperatorError(
-                f"no service of the system is installed{yours}, --here of one by hand", ExitStatus.UNKNOWN
+                f"no service of the system is installed{yours}, or --here for a scheduler started by hand",
+                ExitStatus.UNKNOWN,
             )
         return None
     if arguments.user and not found.is_installed():
@@ -170,7 +171,7 @@ def hint_of_user() -> str:
     """The end of a message that the system has no service, if this user has one; otherwise empty."""
     with suppress(OperatorError):
         if folders(is_users=True).is_installed():
-            return "; main-scheduler --user speaks of yours"
+            return "; for your own add --user"
     return ""
 
 

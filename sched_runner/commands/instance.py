@@ -29,7 +29,7 @@ def place_of(arguments: argparse.Namespace, command: str) -> Place:
     if os.getuid() != 0:
         raise OperatorError(f"must be run by root: sudo main-scheduler {command} {arguments.instance} …")
     if not places.of_system().is_installed():
-        raise OperatorError("no service is installed here, of which an instance could be made")
+        raise OperatorError("no service is installed here: install it before you add or remove an instance")
     if not os.path.isdir("/run/systemd/system"):
         raise OperatorError("systemd is not running here, and an instance is a service of systemd")
     return places.installed(arguments.instance)

@@ -21,7 +21,7 @@ from sched_runner.schedule import cadence
 from sched_runner.settings.places import Place
 from sched_runner.words import RED, painted
 
-HELP = "show a line for the service and each instance; exits with the greatest exit status that status has for one"
+HELP = "show a line for the service and each instance; the exit status is the highest that status has for one"
 _TITLE = ("name", "up", "schedule", "last run", "last success", "next run")
 
 

@@ -46,7 +46,9 @@ def main(arguments: argparse.Namespace) -> int:
         for name in names:
             restart(name, now=arguments.now)
     except KeyboardInterrupt:
-        raise OperatorError("interrupted: what it has not restarted yet goes on as it was", ENDED_BY_CTRL_C) from None
+        raise OperatorError(
+            "interrupted: the services that were not restarted yet go on as they were", ENDED_BY_CTRL_C
+        ) from None
     return ExitStatus.OK
 
 
@@ -96,7 +98,9 @@ def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
             lock.wait()
     except OSError as error:
         why = error.strerror or error
-        raise OperatorError(f"{name}: cannot see whether a run is in progress (--now does not ask): {why}") from None
+        raise OperatorError(
+            f"{name}: cannot see whether a run is in progress: {why}; --now restarts without asking"
+        ) from None
     if not (is_free or waits):
         lock.close()
         raise OperatorError(

@@ -11,7 +11,7 @@ from sched_runner.output.live import is_coloured
 from sched_runner.record.status import Health
 from sched_runner.record.store import StateError
 
-HELP = "show how it is going; exits 0 healthy, 1 something is wrong, 3 not running, 4 unknown"
+HELP = "show how the scheduler is doing; exit status 0 healthy, 1 something is wrong, 3 not running, 4 unknown"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ def ask(status: Status) -> None:
         raise OperatorError(f"{status.name} is running {status.where()}")
     if status.state.running:
         number = status.state.running.number
-        raise OperatorError(f"run {number} of {status.name} is going: asked for none", ExitStatus.TEMPFAIL)
+        raise OperatorError(f"run {number} of {status.name} is going, so none was asked for", ExitStatus.TEMPFAIL)
     try:
         os.kill(status.pid, TRIGGER)
     except PermissionError:

@@ -50,7 +50,7 @@ class Journal(logging.Handler):
         if self._has_room() and self._send(record):
             self._trouble.report("")
         else:
-            self._trouble.report("nobody takes them; scheduler.log has them", lost=1)
+            self._trouble.report("nobody reads them; scheduler.log has all of them", lost=1)
 
     def _send(self, record: logging.LogRecord) -> bool:
         fields: Mapping[str, object] = getattr(record, "fields", {})

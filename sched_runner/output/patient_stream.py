@@ -20,7 +20,7 @@ _LAST_WORDS = 3.0
 _LOOK_AGAIN_MS = 100
 # A write of at most so many bytes to a terminal or pipe that has room does not block.
 _SHORT = 256
-_REASON = "nobody takes them; scheduler.log has them"
+_REASON = "nobody reads them; scheduler.log has all of them"
 
 Write = Callable[[memoryview], int]
 

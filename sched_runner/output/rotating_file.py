@@ -179,7 +179,7 @@ class RotatingFile(RotatingFileHandler):
             self._set_aside(self.baseFilename)
             descriptor = self._open_regular()
         if descriptor is None:
-            raise OSError(errno.EINVAL, "is no regular file, again and again")
+            raise OSError(errno.EINVAL, "what is no regular file is put there again and again")
         self._refused_at = None
         with contextlib.suppress(OSError):
             os.fchmod(descriptor, _MODE)  # whatever the umask is

@@ -156,7 +156,7 @@ class LockOfRun:
         found = os.fstat(self._descriptor)
         if not stat.S_ISREG(found.st_mode):
             self.close()
-            raise OSError(0, "its lock is not a regular file")
+            raise OSError(0, "the scheduler's lock is not a regular file")
         self.owner = found.st_uid, found.st_gid
 
     def open(self) -> None:
@@ -188,7 +188,7 @@ def _lock_among(descriptors: str) -> int:
         with contextlib.suppress(FileNotFoundError):
             if os.readlink(f"{descriptors}/{number}").endswith(f"/{_NAME}"):
                 return os.open(f"{descriptors}/{number}", os.O_PATH | os.O_CLOEXEC)
-    raise FileNotFoundError(0, "it has no lock")
+    raise FileNotFoundError(0, "the scheduler has no lock file open")
 
 
 def _holder(descriptor: int, which: int) -> int | None:

@@ -81,7 +81,11 @@ class Status:
         """Where the scheduler runs: as which process, or on which host."""
         if self.pid:
             return f"process {self.pid}"
-        return "where it cannot be seen" if self.state.is_of_this_host() else f"on {words.printable(self.state.host)}"
+        return (
+            "its process cannot be seen from here"
+            if self.state.is_of_this_host()
+            else f"on {words.printable(self.state.host)}"
+        )
 
     def health(self) -> Health:
         """The health of the scheduler, which is the exit status of the command."""
@@ -122,7 +126,7 @@ class Status:
             lines.append(f"  schedule      {every}, SCHED_ENV={environment}")
         lines.append(f"  last success  {self._ago(self.state.last_success)}")
         if self.pid is not None and self.state.retry is not None:
-            lines.append(f"  tried again   {words.zoned_time(self.state.retry.when)}")
+            lines.append(f"  retry         {words.zoned_time(self.state.retry.when)}")
         if self.pid is not None and self.state.next_due is not None:
             lines.append(f"  next run      {words.zoned_time(self.state.next_due)}")
         return "\n".join(lines + self._bar(coloured=coloured))
@@ -133,7 +137,7 @@ class Status:
         if running := self.state.running:
             boottime = self.boottime if self.state.boot_id == self.boot_id else None
             going = words.duration(running.going_for(self.now, boottime))
-            return f"up ({self.where()}), run {running.number} is going for {going}"
+            return f"up ({self.where()}), run {running.number} has been going for {going}"
         return f"up ({self.where()}), waiting for the next run"
 
     def _ago(self, when: float | None) -> str:
@@ -166,7 +170,7 @@ def one_line(state: State, now: float) -> str:
     """The state in one line, for STATUS= of systemd."""
     parts = []
     if state.running:
-        parts.append(f"run {state.running.number} is going since {words.clock_time(state.running.started)}")
+        parts.append(f"run {state.running.number} has been going since {words.clock_time(state.running.started)}")
     if state.runs:
         last = state.runs[-1]
         parts.append(f"last run {last.number} {messages.was(last.outcome)}")
@@ -175,7 +179,7 @@ def one_line(state: State, now: float) -> str:
     if state.next_due is not None:
         parts.append(f"next run {words.clock_time(state.next_due)}")
     if state.retry is not None:
-        parts.append(f"tried again {words.clock_time(state.retry.when)}")
+        parts.append(f"retry {words.clock_time(state.retry.when)}")
     if state.failures_in_a_row:
         parts.append(f"{words.count(state.failures_in_a_row, 'failure')} in a row")
     return "; ".join(parts) or f"started {words.clock_time(now)}"

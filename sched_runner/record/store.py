@@ -151,7 +151,7 @@ class Store:
 
     def _set_aside(self, error: StateError) -> None:
         try:
-            log.warning("%s; what is faulty is kept as %s", error, set_aside(self._directory / STATE))
+            log.warning("%s; the faulty file is kept as %s", error, set_aside(self._directory / STATE))
         except OSError as fault:
             log.warning("%s; it cannot be set aside: %s", error, fault)
 

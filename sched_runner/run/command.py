@@ -93,7 +93,7 @@ def _check_program(program: str, path: str) -> None:
         if not named or not shutil.which(named[0]):
             raise OSError(f"the interpreter {program} cannot be executed itself: see its first line")
     elif begin and not begin.startswith(_ELF) and b"\0" not in begin:
-        raise OSError(f"the interpreter {program} is no program, but a text")
+        raise OSError(f"the interpreter {program} is a text and no program")
 
 
 def _named(begin: bytes) -> list[str]:
@@ -114,13 +114,13 @@ def _check_first_line(main: Path, begin: bytes, path: str) -> None:
     if begin.split(b"\n")[0].endswith(b"\r"):
         raise OSError(f"{main} has the line ends of Windows, also in its first line: sed -i 's/\\r$//' {main}")
     if not named or not os.path.exists(named[0]):
-        raise OSError(f"{main} names {named[0] if named else 'nothing'} in its first line, which is not there")
+        raise OSError(f"the first line of {main} names {named[0] if named else 'nothing'}, which is not there")
     if shutil.which(named[0]) is None:
-        raise OSError(f"{main} names {named[0]} in its first line, which cannot be executed")
+        raise OSError(f"the first line of {main} names {named[0]}, which cannot be executed")
     found = [word for word in named[1:] if word != "-S"][:1] if os.path.basename(named[0]) == "env" else []
     for word in found:
         if not word.startswith("-") and "=" not in word and shutil.which(word, path=path) is None:
-            raise OSError(f"{main} names {word} in its first line, which is not in PATH={path}")
+            raise OSError(f"the first line of {main} names {word}, which is not in PATH={path}")
 
 
 def reason(error: BaseException) -> str:

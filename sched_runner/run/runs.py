@@ -96,7 +96,7 @@ class Runs:
             holder = self._lock.holder(LockFile.RUN)
             fields = messages.fields(messages.RUN_SKIPPED, RUN=self._store.state.number)
             who = f"process {holder}" if holder else "another process"
-            log.warning("skipped a run: %s has one going, or is about to stop the scheduler", who, extra=fields)
+            log.warning("skipped a run: %s is making a run, or is about to restart the scheduler", who, extra=fields)
             self._store.update(State.skip_run)
             return None
         try:
@@ -149,7 +149,7 @@ class Runs:
         except Exception as error:
             # Whatever has failed here, no run may go on that nobody watches.
             execution.abort()
-            log.exception("run %d is ended, for the scheduler had a fault of its own", run.number)
+            log.exception("the scheduler has ended run %d, because it had a fault of its own", run.number)
             return run.end(Outcome.KILLED, reason=f"the scheduler had a fault of its own: {error}")
 
     def _record(self, run: Run, output: Tail) -> bool:
@@ -186,11 +186,11 @@ class Runs:
             return ""
         if state.retry is not None:
             again = words.clock_time(state.retry.when)
-            return f"; tried again at {again}, attempt {state.retry.attempt} of {settings.retries + 1}"
+            return f"; retry at {again}, attempt {state.retry.attempt} of {settings.retries + 1}"
         return "" if state.next_due is None else f"; next run at {words.clock_time(state.next_due)}"
 
     def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, settings: Settings, *, is_sandboxed: bool) -> None:
-        _tell_leftovers("ended {} of run {}, whose last output may be missing: {}", run.number, leftovers.ended)
+        _tell_leftovers("ended {} of run {}; the last output may be missing: {}", run.number, leftovers.ended)
         _tell_leftovers("could not kill {} of run {}: {}", run.number, leftovers.given_up)
         text = messages.summary(run) + self._what_comes(run, settings)
         lines: list[str] = []

@@ -45,7 +45,7 @@ class Calendar:
         """The first due time after ``now``. Raises CalendarError also if there is none."""
         following = [time for window in self._around(now) for time in window.after(now)[:1]]
         if not following:
-            raise CalendarError(f"no due time comes any more: SCHED_CALENDAR={'; '.join(self.expressions)}")
+            raise CalendarError(f"SCHED_CALENDAR={'; '.join(self.expressions)} has no due time in the future")
         return min(following)
 
     def last(self, now: datetime) -> datetime | None:
@@ -136,4 +136,4 @@ def _find_window(expression: str, now: datetime, look: int, run: Run) -> _Window
         look = min(window.look_back, farthest)
         if call >= _GUESSES or not too_short < look < too_long:
             look = max(too_short + 1, isqrt(too_short * too_long))
-    raise CalendarError(f"{expression} is due at times too irregular to be searched")
+    raise CalendarError(f"the due times of {expression} are too irregular to find the last one")

@@ -149,6 +149,12 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         now = self.now()
         return self._cadence.last(now) or now
 
+    def overdue(self, seconds: float) -> float:
+        """For how long, in seconds, the next run has been due, if the current one has been going for ``seconds``."""
+        now = self.now()
+        due = self._cadence.after(now - timedelta(seconds=seconds))
+        return max(0.0, (now - due).total_seconds())
+
     def due(self) -> Due:
         """Why the current run is made, or why the last one was if none is going."""
         return Due(self.clock.at(self._due_boottime), self._due_boottime, self._attempt)

@@ -202,7 +202,7 @@ class Service:
         for warning in reading.warnings:
             log.warning("reload: %s", warning)
         if (settings.log_dir, settings.state_dir) != (old.log_dir, old.state_dir):
-            log.warning("reload: the directories change only with a restart")
+            log.warning("reload: new directories take effect only after a restart")
         is_moved = self._environ.get("TZ") != reading.environ.get("TZ")
         self._settings, self._environ = settings, reading.environ
         clock.follow_zone(self._environ.get("TZ"))
@@ -237,11 +237,11 @@ class Service:
         """Which run is going, since when, and how late it is."""
         running = self._store.state.running
         if running is None:  # the thread for runs has not recorded the run yet
-            return "one is about to begin"
+            return "another run is about to begin"
         going = running.going_for(clock.wall(), clock.boottime())
-        late = words.duration(max(0.0, going - self._settings.interval))
+        late = words.duration(self._scheduler.overdue(going))
         since = words.clock_time(clock.wall() - going)
-        return f"run {running.number} is going since {since}, for {words.duration(going)}, {late} late"
+        return f"run {running.number} has been going since {since}, for {words.duration(going)}, {late} late"
 
 
 def _is_another_cadence(old: Settings, new: Settings) -> bool:

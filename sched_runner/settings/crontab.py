@@ -36,9 +36,7 @@ def calendar_hint(text: str) -> str:
     """A sentence for an operator who wrote a calendar, or a crontab's line, as SCHED_INTERVAL; empty for other text."""
     text = " ".join(text.split())
     if text.lower() == "@reboot":
-        return (
-            "the first run starts when the scheduler starts, and SCHED_INTERVAL says only how often main.py runs then"
-        )
+        return "the first run starts when the scheduler starts; SCHED_INTERVAL says how often it runs from then on"
     expression = from_elsewhere(text) or (text if _looks_like_calendar(text) else "")
     if not expression:
         return ""

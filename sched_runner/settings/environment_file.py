@@ -50,7 +50,9 @@ def line(name: str, value: str) -> str:
         text = f"{name}={quote}{value}{quote}"
         if _parsed(text, name).values == {name: value}:
             return text
-    raise ValueError("an environment file cannot hold it: do without a backslash, a control character or both quotes")
+    raise ValueError(
+        "an environment file cannot hold this value: use no backslash, no control character and one kind of quote"
+    )
 
 
 def _read(path: Path, *, pipes: bool) -> bytes:
@@ -135,5 +137,7 @@ def _warning(line: str) -> str:
     """A warning if a shell would expand the value, as in ``PATH=$PATH:/opt/bin``; systemd does not. Else empty."""
     name, _, value = line.strip(" \t").partition("=")
     if not name.startswith("#") and re.search(rf"\$\{{?({re.escape(name.strip())}|PATH|HOME|USER|PWD)\b|`|\$\(", value):
-        return f"{name.strip()} is taken as it stands: nothing expands a $ here, write the value out"
+        return (
+            f"{name.strip()} is used as it is written: systemd expands neither $ nor a backquote; write the final value"
+        )
     return ""

@@ -71,4 +71,4 @@ class Source:
 
 
 def _hidden(name: str, env_file: Path | None) -> str:
-    return f"{name}: the environment had another value at the start than {env_file} has; that value stays"
+    return f"{name}: the value that the environment had at the start stays, and not that of {env_file}"

@@ -59,7 +59,7 @@ def parse_timeout(text: str) -> float:
     """Seconds in a time span of more than 0 s. Raises ValueError."""
     seconds = parse_span(text)
     if seconds <= 0:
-        raise ValueError("the longest run must be more than 0 s")
+        raise ValueError("the time-out must be more than 0 s")
     return seconds
 
 

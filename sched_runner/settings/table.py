@@ -135,7 +135,7 @@ def parse_url(text: str) -> str:
     rest = PLACEHOLDER.sub("", f"{parts.path}?{parts.query}")
     if set("{}") & {*parts.netloc, *parts.fragment, *rest}:
         names = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        raise ValueError(f"braces stand behind the host, and for one of these: {names}")
+        raise ValueError(f"use braces only after the host, and only for one of these: {names}")
     return text
 
 
@@ -242,7 +242,7 @@ def _unknown_environment(environment: str) -> str:
     """The fault of an unknown SCHED_ENV: after a typo in ``prod``, main.py must not run every minute."""
     return (
         f"SCHED_ENV={words.printable(environment)}: no such environment{_nearest(environment, INTERVALS)}; "
-        f"use {' or '.join(INTERVALS)}, or say with SCHED_INTERVAL how often"
+        f"use {' or '.join(INTERVALS)}, or set SCHED_INTERVAL or SCHED_CALENDAR"
     )
 
 

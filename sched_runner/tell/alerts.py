@@ -75,7 +75,7 @@ def trouble(status: Status, failure: Failure, after: int, faults: Sequence[str],
     if faults:
         return Alert("settings", f"the settings are faulty: {faults[0]}", "\n".join(faults))
     if unread:
-        return Alert("state", f"it is not known how it is: {unread}")
+        return Alert("state", f"the state cannot be read: {unread}")
     if stale := status.stale():
         up = "it is not running" if status.pid is None else f"it is up ({status.where()})"
         return Alert("stale", f"{stale}, {up}", f"systemctl status {status.name} says more")

@@ -146,5 +146,5 @@ class Pinger:
         except OSError as error:
             return str(error) or type(error).__name__
         except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw must not end the pings
-            return f"{type(error).__name__}, whose words may repeat the address and are left out"
+            return f"{type(error).__name__} (its words may repeat the address, and are left out)"
         return ""

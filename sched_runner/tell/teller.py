@@ -26,7 +26,7 @@ def record(output: Output, subject: str, _: str) -> None:
     """Write an alert's record, without the text: the journal has the run's output already. Raises UndeliveredError."""
     output.handle(messages.alert(subject))
     if any(output.troubles):
-        raise UndeliveredError("nobody takes the record")
+        raise UndeliveredError("the journal does not take the record")
 
 
 def attempt(way: Way, alert: Alert) -> str:
@@ -61,7 +61,7 @@ def _tell(trouble: Alert | None, state: State, name: str, way: Way, memory: Memo
     if alert is None:
         return None
     if (fault := memory.keep(name, told)) and now % alerts.DAY > _SLOT:
-        return f"it cannot be remembered that it was told, so it is told once a day: {fault}"
+        return f"what was told cannot be remembered, so this is told once a day: {fault}"
     if not (fault := attempt(way, alert)):
         memory.keep(name, Told(alert.kind, now, state.failures_in_a_row, state.last_success))
     return fault

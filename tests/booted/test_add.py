@@ -86,7 +86,7 @@ def test_what_add_refuses_leaves_nothing(machine, reports, call):
         (("reports", "/srv/none.py", "--every", "1h"), 1, "/srv/none.py cannot be seen: No such file"),
         (("old", "/srv/good.py", "--every", "1h"), 1, "main-scheduler@old is there already"),
         (("link", "/srv/good.py", "--every", "1h"), 1, "main-scheduler@link is there already"),
-        (("reports", "/srv/lacks.py", "--every", "1h"), 78, "names /usr/bin/none in its first line"),
+        (("reports", "/srv/lacks.py", "--every", "1h"), 78, "the first line of /srv/lacks.py names /usr/bin/none"),
         (("reports", "/root/hidden.py", "--every", "1h"), 78, "the drop-in venv-in-home.conf relaxes it"),
         (
             ("reports", "/tmp/hidden.py", "--every", "1h"),

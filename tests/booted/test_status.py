@@ -6,7 +6,7 @@ import pytest
 from service import GATED
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
-GOING = rf"is going since {TIME}"
+GOING = rf"has been going since {TIME}"
 NEXT = rf"next run {TIME}"
 SUCCESS = rf"last success {TIME}"
 

@@ -175,7 +175,7 @@ def test_without_the_systems_service_a_user_who_forgets_the_option_is_told_of_it
     with hidden(machine, "/usr/local/lib/systemd/system"), hidden(machine, "/etc/default/main-scheduler"):
         done = installed_by_her.run("sh", "-c", "cd; main-scheduler list; main-scheduler status", check=False)
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.count("main-scheduler --user speaks of yours") == 2
+    assert done.stderr.count("for your own add --user") == 2
 
 
 def test_without_an_installation_of_his_a_user_is_told_how(machine, ana):

@@ -188,7 +188,7 @@ def test_a_step_during_a_run_changes_neither_how_long_it_has_been_going_nor_how_
     site.await_file("started")
     set_offset(offset, step)
     scheduler.signal(signal.SIGUSR1)
-    told = wait_until(lambda: re.search(rb"run 1 is going since .*, for (.*), (.*) late", site.log()))
+    told = wait_until(lambda: re.search(rb"run 1 has been going since .*, for (.*), (.*) late", site.log()))
     assert told.groups()[1] == b"0 s"
     assert re.fullmatch(rb"[\d.]+ s", told.groups()[0]), "not even a minute"
     (site.path / "go").write_text("\n")

@@ -108,7 +108,7 @@ def test_after_a_full_disk_the_log_has_whole_lines_and_says_how_many_were_lost(s
     log = small.log()
     whole_but_for_the_cut(log)
     told_once(log, "scheduler.log")
-    lost = int(re.search(r"scheduler.log can be written again; (\d+) lines? w", log)[1])  # type: ignore[index]
+    lost = int(re.search(r"scheduler.log can be written again; (\d+) lines? lost", log)[1])  # type: ignore[index]
     assert lost >= 5
 
 

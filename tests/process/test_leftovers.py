@@ -116,7 +116,7 @@ def test_a_leftover_gets_a_second_then_term_its_last_words_are_kept_and_it_is_to
     gone, term = site.times()
     assert term - gone > 0.9
     (line,) = told(site)
-    assert " of run 1, whose last output may be missing: " in line
+    assert " of run 1; the last output may be missing: " in line
 
 
 def test_leftovers_of_a_run_that_succeeded_get_a_second_then_term_then_kill(site: Site) -> None:
@@ -126,7 +126,7 @@ def test_leftovers_of_a_run_that_succeeded_get_a_second_then_term_then_kill(site
     assert run["outcome"] == "succeeded"
     assert list(site.processes.alive()) == [scheduler.pid]
     (line,) = told(site)
-    assert "leftovers of run 1, whose last output may be missing: " in line
+    assert "leftovers of run 1; the last output may be missing: " in line
     assert not scheduler.zombies()
 
 

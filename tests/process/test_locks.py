@@ -102,7 +102,7 @@ def test_a_scheduler_neither_loses_nor_doubles_a_run_of_once(site: Site, lose: L
     site.await_file("started")
     lose(site.own)
     scheduler = site.start(**NEVER)
-    wait_until(lambda: b"skipped a run: process %d has one going" % once.pid in site.log())
+    wait_until(lambda: b"skipped a run: process %d is making a run" % once.pid in site.log())
     assert site.call("once", "--here").returncode == 75
     (site.path / "go").write_text("\n")
     assert once.wait() == 0

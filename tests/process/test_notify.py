@@ -42,7 +42,7 @@ def test_status_tells_of_the_run_that_is_going_and_of_the_last_one(
     site.fifo("go")
     site.main("open('go').read(); raise SystemExit(3)")
     start(SCHED_INTERVAL="1h")
-    supervisor.await_message("STATUS=run 1 is going since ")
+    supervisor.await_message("STATUS=run 1 has been going since ")
     (site.path / "go").write_text("")
     told = supervisor.await_message("STATUS=last run 1 failed")
     assert "1 failure in a row" in told

@@ -110,7 +110,7 @@ def test_the_settings_are_read_back_as_they_were_given(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["a\\b", "a\nSCHED_ENV=prod", "a\x1b", "a\udcff", "'\" #"])
 def test_a_path_that_no_environment_file_can_hold_is_refused(name):
-    with pytest.raises(OperatorError, match="an environment file cannot hold it"):
+    with pytest.raises(OperatorError, match="an environment file cannot hold this value"):
         add._text(PLACE, {"SCHED_MAIN": f" {name}"})
 
 

@@ -118,7 +118,11 @@ def test_only_the_last_attempt_is_told(details, wanted):
 
 @pytest.mark.parametrize(
     ("pid", "said"),
-    [(42, "it is up (process 42)"), (0, "it is up (where it cannot be seen)"), (None, "it is not running")],
+    [
+        (42, "it is up (process 42)"),
+        (0, "it is up (its process cannot be seen from here)"),
+        (None, "it is not running"),
+    ],
 )
 def test_an_alert_of_a_missing_success_says_whether_the_scheduler_is_up(pid, said):
     assert due(STALE, pid=pid).subject == f"no success for 8 min 20 s, {said}"
@@ -137,7 +141,7 @@ def test_faulty_settings_are_told_with_the_first_fault_and_when_they_are_in_orde
 
 
 def test_a_state_that_cannot_be_read_is_told_and_when_it_can_again():
-    assert due(State(), unread="state.json is faulty").subject == "it is not known how it is: state.json is faulty"
+    assert due(State(), unread="state.json is faulty").subject == "the state cannot be read: state.json is faulty"
     assert due(State(), told("state"), unread="state.json is faulty") is None
     assert due(WELL, told("state")) == Alert("", "the state can be read again")
 

@@ -197,7 +197,9 @@ def test_what_looks_as_if_a_shell_would_expand_it_gets_a_warning_and_is_taken_as
     values, faults, warnings = read(path, f"FIRST=1\n{line}\n")
     assert values[name] == line.partition("=")[2].strip(" '")
     assert faults == []
-    assert warnings == [f"{path}:2: {name} is taken as it stands: nothing expands a $ here, write the value out"]
+    assert warnings == [
+        f"{path}:2: {name} is used as it is written: systemd expands neither $ nor a backquote; write the final value"
+    ]
 
 
 @pytest.mark.parametrize("line", ["A=$5", "A=5$", "A=$HOMER", "A=US$", "A=a$b", "# PATH=$PATH", "A=$ PATH", "A.*=$b"])

@@ -163,7 +163,7 @@ def test_the_lock_of_a_run_is_opened_by_no_path_that_its_user_could_change(tmp_p
 
 
 def test_a_process_without_a_lock_has_no_run_that_could_be_seen(tmp_path):
-    with pytest.raises(FileNotFoundError, match="it has no lock"):
+    with pytest.raises(FileNotFoundError, match="the scheduler has no lock file open"):
         LockOfRun(str(tmp_path))
 
 

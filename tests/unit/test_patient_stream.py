@@ -60,11 +60,11 @@ def stream(reader):
     return reader.stream()
 
 
-LOSING = "the journal cannot be written, lines are lost: nobody takes them; scheduler.log has them"
+LOSING = "the journal cannot be written, lines are lost: nobody reads them; scheduler.log has all of them"
 
 
 def recovered(lost):
-    return f"the journal can be written again; {lost} were lost"
+    return f"the journal can be written again; {lost} lost"
 
 
 def test_lines_arrive_as_they_were_written(stream, reader):

@@ -381,7 +381,7 @@ def failing(log, reason):
 
 
 def recovered(log, lost):
-    return f"{log.path} can be written again; {lost} were lost"
+    return f"{log.path} can be written again; {lost} lost"
 
 
 def test_on_a_full_disk_lines_are_counted_and_told_at_the_first_failure_and_on_recovery(small):

@@ -147,7 +147,7 @@ def test_whatever_fails_in_the_scheduler_while_a_run_goes_on_it_is_ended_and_tol
     run = execute(tmp_path, told)
     assert told.calls[-1] == "abort"
     assert (run.outcome, run.reason) == (Outcome.KILLED, "the scheduler had a fault of its own: a fault")
-    assert caplog.records[-1].getMessage() == "run 1 is ended, for the scheduler had a fault of its own"
+    assert caplog.records[-1].getMessage() == "the scheduler has ended run 1, because it had a fault of its own"
 
 
 def lock_of_another(directory):
@@ -174,5 +174,5 @@ def test_where_another_process_has_a_run_going_none_is_made_and_that_is_counted_
     assert Runs(kept, lock, told, told, -1, told).make_run(SETTINGS, {}) is None
     assert (store.load(tmp_path).skipped, store.load(tmp_path).number, told.calls) == (1, 0, [])
     assert caplog.records[-1].getMessage() == (
-        "skipped a run: another process has one going, or is about to stop the scheduler"
+        "skipped a run: another process is making a run, or is about to restart the scheduler"
     )

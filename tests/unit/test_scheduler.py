@@ -107,6 +107,21 @@ def test_a_run_that_goes_on_knows_when_the_next_one_is_due():
     assert found == [pytest.approx((now.timestamp(), boottime, 1, (now + HOUR).timestamp()))]
 
 
+@pytest.mark.parametrize(
+    ("minutes", "going", "late"),
+    [
+        (10, 10, 0),  # noon's run
+        (60, 60, 0),
+        (85, 85, 25),
+        (85, 45, 25),  # somebody asked for it at 12:40
+        (85, 15, 0),
+    ],
+)
+def test_a_run_makes_those_late_that_have_become_due_since_it_began(minutes, going, late):
+    now = NOON + timedelta(minutes=minutes)
+    assert scheduler_at(now, hands=Hands(now)).overdue(going * 60.0) == pytest.approx(late * 60.0)
+
+
 @pytest.mark.parametrize("step", [-1e8, -3600.0, -0.06, 0.06, 3600.0, 1e8])
 def test_a_step_of_the_clock_moves_the_due_times_with_it(step, caplog):
     hands = Hands(NOON - timedelta(minutes=1))

@@ -155,8 +155,8 @@ def test_an_empty_setting_means_its_default(name):
         ("SCHED_PING_URL", "https://h/?s=status}", "braces"),
         ("SCHED_PING_URL", "https://h/?s={{status}}", "braces"),
         ("SCHED_PING_URL", "https://h/?s={status}#{message}", "braces"),
-        ("SCHED_PING_URL", "https://{status}.h/", "braces stand behind the host"),
-        ("SCHED_PING_URL", "https://me:{message}@h/?s={status}", "braces stand behind the host"),
+        ("SCHED_PING_URL", "https://{status}.h/", "use braces only after the host"),
+        ("SCHED_PING_URL", "https://me:{message}@h/?s={status}", "use braces only after the host"),
     ],
 )
 def test_a_faulty_setting_is_refused_with_the_reason(name, text, why):

@@ -29,7 +29,7 @@ def test_the_file_fills_in_what_the_environment_lacks(file):
 def test_what_the_environment_says_at_the_start_is_the_truth_and_the_difference_is_told(file):
     settings, environ, warnings = source({"SCHED_ENV": "test", "TOKEN": "one"}, file).read()
     assert (settings.environment, environ["SCHED_ENV"]) == ("test", "test")
-    assert warnings == [f"SCHED_ENV: the environment had another value at the start than {file} has; that value stays"]
+    assert warnings == [f"SCHED_ENV: the value that the environment had at the start stays, and not that of {file}"]
 
 
 def test_a_name_whose_value_equalled_that_of_the_file_belongs_to_the_file(file):
@@ -62,13 +62,13 @@ def test_a_name_that_the_file_has_no_more_gets_the_value_that_systemd_gives(file
 def test_a_path_that_the_environment_hides_is_a_warning(file):
     file.write_text("PATH=/opt/venv/bin\n")
     (warning,) = source({"PATH": "/bin"}, file).read().warnings
-    assert warning.startswith("PATH: the environment had another value")
+    assert warning.startswith("PATH: the value that the environment had at the start stays")
 
 
 def test_the_warnings_of_the_file_are_told_too(file):
     file.write_text("PATH=/opt/bin:$PATH\n")
     (warning,) = source({}, file).read().warnings
-    assert warning.startswith(f"{file}:1: PATH is taken as it stands")
+    assert warning.startswith(f"{file}:1: PATH is used as it is written")
 
 
 def test_faults_of_the_file_and_of_the_settings_are_told_at_once_and_the_next_reading_may_be_good(file):

@@ -153,7 +153,9 @@ def test_the_text_says_why_the_last_run_failed():
 
 def test_the_text_of_one_with_a_run_going():
     going = replace(WELL, running=Run(2, started=NOW - 5))
-    assert status(going).text(coloured=False).startswith("main-scheduler: up (process 42), run 2 is going for 5 s\n")
+    assert (
+        status(going).text(coloured=False).startswith("main-scheduler: up (process 42), run 2 has been going for 5 s\n")
+    )
 
 
 def test_the_text_of_one_that_is_not_running_promises_no_next_run():
@@ -233,7 +235,7 @@ def test_json_of_one_that_is_not_running_has_no_next_run_and_none_going():
         (FAILED, "last run 3 timed out; last success @-60; next run @+3540; 2 failures in a row"),
         (
             replace(WELL, running=Run(2, started=NOW - 5)),
-            "run 2 is going since @-5; last run 1 succeeded; last success @-60; next run @+3540",
+            "run 2 has been going since @-5; last run 1 succeeded; last success @-60; next run @+3540",
         ),
     ],
 )

@@ -67,9 +67,7 @@ def test_what_happened_before_somebody_asks_is_told_in_order(told):
     ]
 
 
-@pytest.mark.parametrize(
-    ("counts", "said"), [((2,), "2 lines were"), ((1, 0, 2), "3 lines were"), ((3,), "3 lines were")]
-)
+@pytest.mark.parametrize(("counts", "said"), [((2,), "2 lines"), ((1, 0, 2), "3 lines"), ((3,), "3 lines")])
 def test_lost_lines_are_counted_from_begin_to_end_of_a_trouble(told, counts, said):
     trouble = Trouble("the log")
     for _ in range(2):
