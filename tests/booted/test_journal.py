@@ -340,4 +340,4 @@ def test_journal_that_takes_nothing_loses_counted_lines_and_stops_nothing(machin
 def told_losses(service):
     """The counts of lost lines that scheduler.log tells."""
     told = service.machine.run(f"grep -h 'the journal can be written again' {service.logs}/*.log*", check=False).stdout
-    return [int(lost) for lost in re.findall(r"; (\d+) lines? w", told)]
+    return [int(lost) for lost in re.findall(r"; (\d+) lines? lost", told)]
