@@ -224,7 +224,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         if not self._active and self._awaited_since is None:
             self._note_what_is_due()
         wait: float | None = super()._process_jobs()
-        if self.clock.step():  # somebody set the clock in this turn: APScheduler has used the new time
+        if self.clock.step():  # somebody set the clock in this turn: APScheduler may have used the new time
             following = self._cadence.after(self.now())
             self.modify_job(_JOB, next_run_time=min(self.get_job(_JOB).next_run_time, following))
             return 0.0
