@@ -194,10 +194,12 @@ def _why_not_started(name: str, directory: Path) -> str:
     with suppress(OSError, IndexError):
         return words.printable((directory / "errors").read_text(errors="replace").splitlines()[-1])
     told, deadline = "", time.monotonic() + _LAST_WORDS_LAST
+    # Not --unit=: the journal cannot tell the unit of a process of systemd's that has ended before it looks.
+    matches = (f"UNIT={name}", "+", f"_SYSTEMD_UNIT={name}")
     # Even after journalctl --sync, earlier lines may be missing for a moment. They come in the order of sending.
     while not _LAST_WORDS.search(told) and time.monotonic() < deadline:
         time.sleep(0.05)
-        told = units.said("journalctl", f"--unit={name}", "--output=cat", "--no-pager", "--quiet", "--lines=20")
+        told = units.said("journalctl", "--output=cat", "--no-pager", "--quiet", "--lines=20", *matches)
     why = _WHY_NOT.search(told)
     return words.printable(f"systemd could not start it: {why[0] if why else 'journalctl says more'}")
 

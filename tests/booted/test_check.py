@@ -122,6 +122,20 @@ def test_what_keeps_systemd_from_starting_the_service_is_named(machine, service,
     assert faults(check())[0] == "User=nobody2: there is no such user"
 
 
+def test_systemd_s_reason_is_found_although_the_journal_is_late(machine, service):
+    service.settings(SCHED_ENV="prod")
+    service.drop_in("[Service]\nReadWritePaths=/srv/none\n")
+    failed = ["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "main-scheduler-check-*"]
+    machine.run("systemctl kill --signal=STOP systemd-journald")
+    try:
+        machine.run("systemd-run --quiet --unit=late-check --property=StandardOutput=file:/run/late main-scheduler check")
+        machine.wait_until(lambda: machine.run(failed).stdout, 20, "systemd could not start it")
+    finally:
+        machine.run("systemctl kill --signal=CONT systemd-journald")
+    told = machine.wait_until(lambda: machine.read("/run/late"), 20, "check has ended")
+    assert re.search(r"systemd could not start it: .*/srv/none: No such file", told)
+
+
 @pytest.mark.parametrize("mode", [None, 0o600])
 def test_a_settings_file_that_the_service_cannot_read_is_named(machine, service, check, mode):
     machine.run(f"rm {service.settings_file}")
