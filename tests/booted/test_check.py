@@ -128,7 +128,9 @@ def test_systemd_s_reason_is_found_although_the_journal_is_late(machine, service
     failed = ["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "main-scheduler-check-*"]
     machine.run("systemctl kill --signal=STOP systemd-journald")
     try:
-        machine.run("systemd-run --quiet --unit=late-check --property=StandardOutput=file:/run/late main-scheduler check")
+        machine.run(
+            "systemd-run --quiet --unit=late-check --property=StandardOutput=file:/run/late main-scheduler check"
+        )
         machine.wait_until(lambda: machine.run(failed).stdout, 20, "systemd could not start it")
     finally:
         machine.run("systemctl kill --signal=CONT systemd-journald")
