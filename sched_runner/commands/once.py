@@ -113,8 +113,5 @@ class _Silence:
     def ended(self, *_: object) -> None:
         """Do nothing."""
 
-    def alert_is_due(self, *_: object) -> None:
-        """Do nothing."""
-
     def close(self, seconds: float) -> None:
         """Do nothing."""

@@ -112,6 +112,11 @@ class Store:
         """Write a JSON object as ``write`` does."""
         self.write(name, json.dumps(values, indent=1) + "\n")
 
+    def touch(self, name: str) -> None:
+        """Have a file beside the state look changed, if it is there; its content stays."""
+        with contextlib.suppress(OSError):
+            os.utime(self._directory / name, follow_symlinks=False)
+
     def read_object(self, name: str) -> dict[str, Any]:
         """The JSON object in a file beside the state; empty if the file is missing or faulty."""
         return files.read_object(self._directory / name)

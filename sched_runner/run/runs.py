@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from sched_runner import words
+from sched_runner import clock, words
 from sched_runner.output.capture import Capture, Tail
 from sched_runner.output.outputs import Outputs
 from sched_runner.record import messages, run_record, store
@@ -32,6 +32,7 @@ _STDERR_LINES = 20
 _REPORTED_LINES = 50
 _NAMED = 5
 _PATIENCE = 0.5  # seconds
+_ALERT_ENDS = 5.0  # seconds that the alert's unit may take to end when it has looked for the last time
 
 
 class Schedule(Protocol):
@@ -89,6 +90,7 @@ class Runs:
         self._schedule = schedule or Unscheduled()
         self._sweeper = Sweeper()
         self._patient_until = time.monotonic() + _PATIENCE
+        self._remind_at = math.inf
 
     def make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run | None:
         """Run main.py and record how it went; None if another process has a run going."""
@@ -127,8 +129,7 @@ class Runs:
             run = replace(run, reason=error_line(errors.last()))
         self._outputs.tell()
         self._schedule.plan_retry(run, settings)
-        if self._record(run, output):
-            self._monitoring.alert_is_due(environ)
+        self._record(run, output)
         self._tell(run, execution.leftovers, errors, settings, is_sandboxed=is_sandboxed(environ))
         self._monitoring.ended(settings, environ, self._store.state, run, output)
         self._schedule.wakeup()
@@ -152,8 +153,8 @@ class Runs:
             log.exception("the scheduler has ended run %d, because it had a fault of its own", run.number)
             return run.end(Outcome.KILLED, reason=f"the scheduler had a fault of its own: {error}")
 
-    def _record(self, run: Run, output: Tail) -> bool:
-        """Write what outlives the scheduler; gives whether the run is worth an alert, as a failure or a recovery."""
+    def _record(self, run: Run, output: Tail) -> None:
+        """Write what outlives the scheduler: the time of a success, the state, and the file that starts an alert."""
         failed_before = self._store.state.failures_in_a_row > 0
         ended = words.timestamp(run.ended or 0.0)
         if run.outcome is Outcome.SUCCEEDED:
@@ -164,8 +165,17 @@ class Runs:
         elif run.outcome is Outcome.SUCCEEDED and failed_before:
             self._store.write_json(store.FAILURE, self._store.read_object(store.FAILURE) | {"recovered": ended})
         else:
-            return False
-        return True
+            return
+        self._remind_at = clock.boottime() + _ALERT_ENDS
+
+    def remind(self) -> None:
+        """Touch the file that starts an alert again some seconds later, after the alert of an earlier run has ended.
+
+        A path unit does not see what changes while the unit that it starts is ending (systemd.path(5), PathChanged=).
+        """
+        if clock.boottime() >= self._remind_at:
+            self._remind_at = math.inf
+            self._store.touch(store.FAILURE)
 
     def _failure(self, run: Run, tail: Sequence[str]) -> dict[str, object]:
         """What last_failure.json says of a run whose output ended with the lines ``tail``."""

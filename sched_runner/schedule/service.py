@@ -137,6 +137,7 @@ class Service:
 
     def _on_turn(self) -> None:
         self._outputs.tell()
+        self._runs.remind()
         arrived = self._signals.take()
         if self._is_stop(arrived):
             self._begin_stop()

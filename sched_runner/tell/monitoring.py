@@ -2,8 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
 from sched_runner.output.capture import Tail
@@ -18,7 +17,6 @@ from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, h
 from sched_runner.troubles import Trouble, fault_of
 
 _PUBLIC = 0o644  # the node exporter is another user
-_ALERT_DUE = "alert_due"
 
 
 class Monitoring:
@@ -28,7 +26,7 @@ class Monitoring:
         self._name = name
         self._pinger = Pinger()
         self._credential = Trouble("the credential ping-url", "used")
-        self._files: dict[Path, Trouble] = {}
+        self._metrics: dict[Path, Trouble] = {}
         self._writes = threading.Lock()
         self._run_id = ""
 
@@ -63,24 +61,13 @@ class Monitoring:
 
     def planned(self, settings: Settings, state: State) -> None:
         """Write the metrics file, because a run has begun or ended, or the next run is due at another time."""
-        if file := settings.metrics_file:
-            render = partial(metrics.render, self._name, state)
-            self._write(file, lambda: write_atomic(file, render(), durable=False, mode=_PUBLIC))
-
-    def alert_is_due(self, environ: Mapping[str, str]) -> None:
-        """Make the file that starts the alert's unit. The unit removes it first, so that a later one starts it again.
-
-        Its path unit looks for the file whenever the alert's unit has ended (systemd.path(5), PathExists=). With
-        PathChanged= it would miss a change shortly before that end.
-        """
-        if directory := environ.get("STATE_DIRECTORY"):
-            file = Path(directory.split(":")[0], _ALERT_DUE)
-            self._write(file, lambda: write_atomic(file, ""))
-
-    def _write(self, file: Path, attempt: Callable[[], None]) -> None:
+        file = settings.metrics_file
+        if file is None:
+            return
         with self._writes:  # the loop and a run may write at once, and would use the same name for the new file
-            trouble = self._files.setdefault(file, Trouble(str(file)))
-            trouble.report(fault_of(attempt))
+            text = metrics.render(self._name, state)
+            trouble = self._metrics.setdefault(file, Trouble(str(file)))
+            trouble.report(fault_of(lambda: write_atomic(file, text, durable=False, mode=_PUBLIC)))
         trouble.tell()
 
     def close(self, seconds: float) -> None:

@@ -89,21 +89,6 @@ def test_without_an_address_there_is_no_ping_and_without_a_file_there_are_no_met
     assert os.listdir(tmp_path) == []
 
 
-def test_an_alert_is_due_in_the_first_directory_that_systemd_has_given(monitoring, tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
-    monitoring.alert_is_due({})
-    assert os.listdir(tmp_path) == []
-    directories = [tmp_path / name for name in ("first", "second")]
-    directories[1].mkdir()
-    monitoring.alert_is_due({"STATE_DIRECTORY": ":".join(map(str, directories))})
-    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
-        f"{directories[0]}/alert_due cannot be written"
-    ]
-    directories[0].mkdir()
-    monitoring.alert_is_due({"STATE_DIRECTORY": ":".join(map(str, directories))})
-    assert [os.listdir(directory) for directory in directories] == [["alert_due"], []]
-
-
 SUCCEEDED = Run(7, Outcome.SUCCEEDED, duration=1.0)
 
 
