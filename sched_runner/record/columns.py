@@ -8,6 +8,7 @@ T = TypeVar("T")
 Parse = Callable[[Any], Any]
 
 _LATEST = 253_370_764_800.0  # the year 9999, in seconds since the epoch, in which Python's dates end
+_EARLIEST = -62_135_510_400.0  # the second day of the year 1, in which Python's dates begin
 _MOST_COUNTED = 2**52
 _LONGEST = 36525 * 86400.0 * 2
 
@@ -48,6 +49,11 @@ def counter(value: Any) -> int:
 def moment(value: Any) -> float:
     """Seconds since the epoch, or since boot."""
     return _number(value, 0.0, _LATEST)
+
+
+def due_moment(value: Any) -> float:
+    """The same, or before: the last due time of a calendar may lie before the boot, and before the epoch."""
+    return _number(value, _EARLIEST, _LATEST)
 
 
 def length(value: Any) -> float:

@@ -50,7 +50,7 @@ def _retry(value: Any) -> Retry:
     if not isinstance(value, list) or len(value) != len(Retry._fields):
         raise ValueError("not three numbers")
     when, boottime, attempt = value
-    return Retry(columns.moment(when), columns.moment(boottime), columns.integer(attempt))
+    return Retry(columns.moment(when), columns.due_moment(boottime), columns.integer(attempt))
 
 
 def _counts(value: Any) -> dict[str, int]:
@@ -78,8 +78,8 @@ class State:
     gap: float | None = column(columns.optional(columns.length), None)
     expected_by: float | None = column(columns.optional(columns.moment), None)
     timeout: float | None = column(columns.optional(columns.length), None)
-    due: float | None = column(columns.optional(columns.moment), None)
-    due_boottime: float | None = column(columns.optional(columns.moment), None)
+    due: float | None = column(columns.optional(columns.due_moment), None)
+    due_boottime: float | None = column(columns.optional(columns.due_moment), None)
     next_due: float | None = column(columns.optional(columns.moment), None)
     retry: Retry | None = column(columns.optional(_retry), None)
     number: int = column(columns.counter, 0)

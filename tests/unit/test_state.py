@@ -12,7 +12,7 @@ from sched_runner import clock
 from sched_runner.record import state
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.record.state import Due, Plan, State
+from sched_runner.record.state import Due, Plan, Retry, State
 from sched_runner.record.status import Status, one_line
 from sched_runner.settings import places, table
 from sched_runner.tell import metrics
@@ -106,6 +106,20 @@ def test_a_run_that_begins_has_the_next_number_and_the_time_it_was_due():
     assert stored.boot_id == clock.boot_id()
 
 
+@pytest.mark.parametrize(
+    "due",
+    [
+        Due(1_700_000_000.0, -45_298.0, 1),  # of a calendar, before the boot
+        Due(-45_298.0, -45_300.0, 1),  # the clock of a host without a battery begins in 1970
+    ],
+)
+def test_a_due_time_before_the_boot_or_the_epoch_can_be_read_again(due):
+    made = State()
+    made.begin_run(due, Plan("daily", 5.0, 9.0, Retry(7.0, -1.0, 2)))
+    read_back = state.from_json(json.loads(json.dumps(state.as_json(made))))
+    assert (read_back.due, read_back.due_boottime) == (due.last, due.boottime)
+
+
 def test_a_run_outside_of_the_schedule_moves_no_due_time():
     stored = State(number=6, due=1.0, due_boottime=2.0, next_due=3.0)
     stored.begin_run(None)
@@ -147,8 +161,9 @@ POISONED = [
     *(
         {name: value}
         for name in ("started", "due", "due_boottime", "next_due", "last_success", "last_failure", "fresh_boottime")
-        for value in (math.nan, math.inf, -1, 1e30, -1e300, 10**400, "1", True, [], {})
+        for value in (math.nan, math.inf, -1e11, 1e30, -1e300, 10**400, "1", True, [], {})
     ),
+    *({name: -1} for name in ("started", "next_due", "last_success", "last_failure", "fresh_boottime")),
     *({name: value} for name in ("gap", "timeout") for value in (math.nan, 1e30, -1, 10**400, "1", False, [1])),
     *(
         {name: value}
