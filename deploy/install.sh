@@ -51,13 +51,19 @@ umask 022
 . "$source/deploy/needs.sh"
 
 install_packages() { # NAME...
-    say "installing $* (this takes a minute)"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update
-    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" >/dev/null
-    # Only the man pages need scdoc.
-    command -v scdoc >/dev/null ||
-        apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends scdoc >/dev/null || true
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" >/dev/null
+}
+
+install_what_is_missing() {
+    command -v apt-get >/dev/null || return 0
+    if [ -n "$missing" ]; then
+        say "installing $missing(this takes a minute)"
+        apt-get -qq update
+        # shellcheck disable=SC2086  # a list of words
+        install_packages $missing
+    fi
+    # Only the man pages need scdoc: without it and without a network, all else is installed.
+    command -v scdoc >/dev/null || install_packages scdoc 2>/dev/null || true
 }
 
 # Files below /usr/local win over those below /usr, and nothing tells the operator.
@@ -79,11 +85,8 @@ check_host() {
     esac
     refuse_a_second_installation
     missing=$(missing_packages)
-    if [ -n "$missing" ] && command -v apt-get >/dev/null; then
-        # shellcheck disable=SC2086  # a list of words
-        install_packages $missing
-        missing=$(missing_packages)
-    fi
+    install_what_is_missing
+    missing=$(missing_packages)
     [ -z "$missing" ] || refuse "missing here: ${missing% } (named as in Debian; install them for $PYTHON and try again)"
     python_is_new_enough || refuse "$PYTHON is older than 3.11"
     command -v scdoc >/dev/null || say "no man pages, for scdoc is not there: install it, and call install.sh again"

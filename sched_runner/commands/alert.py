@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
     return ExitStatus.OK
 
 
-def _look(installation: Installation, reading: Reading, faults: list[str]) -> tuple["Alert | None", State]:
+def _look(installation: Installation, reading: Reading, faults: list[str]) -> tuple[dict[str, "Alert | None"], State]:
     from sched_runner.tell import alerts
 
     unread = ""
@@ -55,7 +55,7 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
     except (OSError, store.StateError, OperatorError) as error:
         found, unread = status.of(installation.place.name, None, State()), str(error)
     failure = alerts.failure(files.read_object(reading.settings.state_dir / store.FAILURE))
-    return alerts.trouble(found, failure, reading.settings.alert_after, faults, unread), found.state
+    return alerts.troubles(found, failure, reading.settings.alert_after, faults, unread), found.state
 
 
 def _directory(installation: Installation, reading: Reading) -> Path:

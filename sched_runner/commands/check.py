@@ -75,7 +75,7 @@ def _lines(found: Report, origins: Mapping[str, str], given: str) -> Iterator[st
         yield f"warning: {words.printable(warning)}"
     widest = max(map(len, found.values), default=0)
     for name, value in found.values.items():
-        origin = origins.get(name, given) if name in found.given else "the default"
+        origin = origins.get(name, given) if name in found.given else found.origins.get(name, "the default")
         yield f"{name:{widest}} {words.printable(value) or 'none':42} from {origin}"
     for note in found.notes:
         yield f"\n{words.printable(note, _LONGEST_NOTE)}"

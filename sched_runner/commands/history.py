@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options to its parser."""
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--since", default="", metavar="TIME", help="a date, or a time span: 7d, 12h")
-    parser.add_argument("--failed", action="store_true", help="only those that did not succeed")
+    parser.add_argument("--failed", action="store_true", help="only those that failed; interrupted runs are left out")
 
 
 def main(arguments: argparse.Namespace) -> int:

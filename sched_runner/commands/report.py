@@ -46,11 +46,13 @@ def _texts_by_name(value: Any) -> dict[str, str]:
 class Report:
     """What the check found; ``values`` are the settings in words, ``given`` the names that the environment has.
 
+    ``origins`` says where a value comes from that the environment does not have.
     ``in_the_way`` are those of the faults that would keep the scheduler itself from starting.
     """
 
     values: dict[str, str] = column(_texts_by_name, dict)
     given: list[str] = column(_TEXTS, list)
+    origins: dict[str, str] = column(_texts_by_name, dict)
     due: list[float] = column(columns.list_of(columns.moment, _DUE_TIMES), list)
     notes: list[str] = column(_TEXTS, list)
     warnings: list[str] = column(_TEXTS, list)
@@ -64,15 +66,28 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
     report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
     report.in_the_way = list(report.faults)
     report.given = [name for name in table.NAMES if environ.get(name)]
-    report.values = table.shown(settings)
+    report.values = table.shown(settings) | {
+        name: "faulty" for name in report.given if any(fault.startswith((f"{name}=", f"{name}:")) for fault in found)
+    }
+    if not settings.ping_url and (url := _ping_url_of_credential(environ)):
+        report.values["SCHED_PING_URL"] = table.shown(replace(settings, ping_url=url))["SCHED_PING_URL"]
+        report.origins["SCHED_PING_URL"] = "the credential ping-url"
     if has_its_eyes:
         report.faults += [words.printable(fault) for fault in faults(settings, environ)]
         report.in_the_way += map(words.printable, _unwritable("SCHED_STATE_DIR", settings.state_dir, ()))
     if not os.path.exists(settings.main) and (has_its_eyes or os.access(settings.main.parent, os.X_OK)):
         report.notes.append(f"{words.printable(settings.main)} is not there (yet): a run would end as not started")
-    with suppress(OSError, StateError, OperatorError):
-        report.due = list(due_times(settings, look()))
+    if not found:  # else the scheduler does not take these settings
+        with suppress(OSError, StateError, OperatorError):
+            report.due = list(due_times(settings, look()))
     return report
+
+
+def _ping_url_of_credential(environ: Mapping[str, str]) -> str:
+    """The address in the credential; empty if there is none, or a faulty one, which is a fault of its own."""
+    with suppress(OSError, ValueError):
+        return parse_url(read_text(Path(environ.get("CREDENTIALS_DIRECTORY", "/none"), "ping-url")).strip())
+    return ""
 
 
 def _with_hint(fault: str) -> str:

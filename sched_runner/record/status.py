@@ -51,9 +51,9 @@ class Status:
     def _fault_of_runs(self) -> str:
         state = self.state
         if state.failures_in_a_row:
-            outcomes = (run.outcome for run in reversed(state.runs) if run.outcome is not Outcome.INTERRUPTED)
-            last = next(outcomes, Outcome.FAILED)
-            return f"the last run {messages.was(last)}, {words.count(state.failures_in_a_row, 'failure')} in a row"
+            last = next((run for run in reversed(state.runs) if run.outcome is not Outcome.INTERRUPTED), None)
+            what = f"run {last.number} {messages.was(last.outcome)}" if last else "the last run failed"
+            return f"{what}, {words.count(state.failures_in_a_row, 'failure')} in a row"
         return self.stale() if self.pid is not None else ""
 
     def stale(self) -> str:
@@ -69,6 +69,13 @@ class Status:
             return "it was never started"
         allowed = state.longest_wait() + _SLACK
         return f"no success for {words.duration(now - since)}" if now - since > allowed else ""
+
+    def has_stopped(self) -> bool:
+        """Whether no success comes because no run comes: the scheduler is not up, or it makes no run that is due."""
+        due = self.state.next_due
+        is_late = due is not None and self.now > due + (self.state.timeout or 0.0) + _SLACK
+        is_down = self.pid is None and self.state.started is not None  # no scheduler makes the runs of once
+        return bool(self.stale()) and (is_down or is_late)
 
     def _overdue(self, expected_by: float) -> str:
         """What is wrong, if a calendar expects a success by ``expected_by`` and none has come; else empty."""

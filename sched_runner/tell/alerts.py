@@ -64,22 +64,30 @@ def told(values: Any) -> Told:
         return Told()
 
 
-def trouble(status: Status, failure: Failure, after: int, faults: Sequence[str], unread: str) -> Alert | None:
-    """The alert about what is wrong, or None if nothing is wrong.
+def troubles(
+    status: Status, failure: Failure, after: int, faults: Sequence[str], unread: str
+) -> dict[str, Alert | None]:
+    """What is wrong with the runs, the settings and the state: an alert for each, or None if all is well with it.
 
     ``after`` says from how many failures in a row on they are told; ``faults`` are those of the settings; ``unread``
     says why the state cannot be read, and is empty if it can.
     """
-    if status.state.failures_in_a_row >= after:
+    return {
+        "runs": _of_runs(status, failure, after, is_explained=bool(faults or unread)),
+        "settings": Alert("settings", f"the settings are faulty: {faults[0]}", "\n".join(faults)) if faults else None,
+        "state": Alert("state", f"the state cannot be read: {unread}") if unread else None,
+    }
+
+
+def _of_runs(status: Status, failure: Failure, after: int, *, is_explained: bool) -> Alert | None:
+    """What is wrong with the runs; if something else explains why none succeeds, only that they fail."""
+    if status.state.failures_in_a_row >= after and not status.has_stopped():
         return None if _is_tried_again(status) else _failing(status.state, failure)
-    if faults:
-        return Alert("settings", f"the settings are faulty: {faults[0]}", "\n".join(faults))
-    if unread:
-        return Alert("state", f"the state cannot be read: {unread}")
-    if stale := status.stale():
-        up = "it is not running" if status.pid is None else f"it is up ({status.where()})"
-        return Alert("stale", f"{stale}, {up}", f"systemctl status {status.name} says more")
-    return None
+    stale = status.stale()
+    if is_explained or not stale:
+        return None
+    up = "it is not running" if status.pid is None else f"it is up ({status.where()})"
+    return Alert("stale", f"{stale}, {up}", f"systemctl status {status.name} says more")
 
 
 def _is_tried_again(status: Status) -> bool:

@@ -10,7 +10,7 @@ from sched_runner.tell import alerts
 from sched_runner.tell.alerts import Told
 from sched_runner.troubles import fault_of
 
-_SIZE = 1024  # bytes; the file has this size from the start, so that there is room in it when the disk is full
+_SIZE = 2048  # bytes; the file has this size from the start, so that there is room in it when the disk is full
 
 
 class Memory:

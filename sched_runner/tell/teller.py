@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import product
 
 from sched_runner import clock, words
 from sched_runner.output.outputs import Output
@@ -38,30 +39,39 @@ def attempt(way: Way, alert: Alert) -> str:
     return ""
 
 
-def tell(look: Callable[[], tuple[Alert | None, State]], ways: Mapping[str, Way], memory: Memory) -> dict[str, str]:
-    """Tell what ``look`` finds, until it finds nothing new; gives the reason for each way that failed."""
+def tell(
+    look: Callable[[], tuple[Mapping[str, Alert | None], State]], ways: Mapping[str, Way], memory: Memory
+) -> dict[str, str]:
+    """Tell what ``look`` finds, until it finds nothing new; gives the reason for each way that failed.
+
+    ``look`` gives what is wrong with each subject, and each is remembered on its own.
+    """
     begin, failed = time.monotonic(), dict[str, str]()
     for _ in range(_ROUNDS):
-        trouble, state = look()
-        results = {
-            name: fault
-            for name, way in ways.items()
-            if name not in failed and (fault := _tell(trouble, state, name, way, memory)) is not None
-        }
-        failed |= {name: fault for name, fault in results.items() if fault}
-        if not results or time.monotonic() - begin > _LASTS:
+        troubles, state = look()
+        is_new = False
+        for (subject, trouble), (name, way) in product(troubles.items(), ways.items()):
+            if name in failed:
+                continue
+            fault = _tell(trouble, state, f"{name}: {subject}", way, memory)
+            is_new = is_new or fault is not None
+            failed |= {name: fault} if fault else {}
+        if not is_new or time.monotonic() - begin > _LASTS:
             break
     return failed
 
 
-def _tell(trouble: Alert | None, state: State, name: str, way: Way, memory: Memory) -> str | None:
-    """Tell the trouble by one way; gives None if nothing had to be told, else why that failed, or an empty string."""
-    told, now = memory.told(name), clock.wall()
+def _tell(trouble: Alert | None, state: State, key: str, way: Way, memory: Memory) -> str | None:
+    """Tell the trouble by one way; gives None if nothing had to be told, else why that failed, or an empty string.
+
+    ``key`` names way and subject for the memory.
+    """
+    told, now = memory.told(key), clock.wall()
     alert = alerts.due(trouble, state, told, now)
     if alert is None:
         return None
-    if (fault := memory.keep(name, told)) and now % alerts.DAY > _SLOT:
+    if (fault := memory.keep(key, told)) and now % alerts.DAY > _SLOT:
         return f"what was told cannot be remembered, so this is told once a day: {fault}"
     if not (fault := attempt(way, alert)):
-        memory.keep(name, Told(alert.kind, now, state.failures_in_a_row, state.last_success))
+        memory.keep(key, Told(alert.kind, now, state.failures_in_a_row, state.last_success))
     return fault

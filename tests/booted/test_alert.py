@@ -211,7 +211,7 @@ def let_time_pass(service):
     state = json.loads(service.machine.read(f"{service.state}/state.json"))
     state["fresh_boottime"] = None  # this boot may be younger
     for name in ("last_success", "started"):
-        state[name] -= 20_000
+        state[name] = state[name] and state[name] - 20_000
     service.machine.write(f"{service.state}/state.json", json.dumps(state))
 
 
@@ -273,6 +273,24 @@ def await_further_checks(alerts, count=3):
     alerts.machine.wait_until(
         lambda: len(alerts.machine.run(lines, check=False).stdout.splitlines()) >= before + 2 * count, 30, "more checks"
     )
+
+
+def test_what_goes_wrong_after_a_failure_is_told_too(machine, service):
+    alerts = Alerts(service)
+    service.settings(SCHED_ENV="prod")
+    service.script("raise SystemExit(3)\n")
+    service.start()
+    alerts.switch_on("timer")
+    assert alerts.await_records(1) == ["run 1 failed: exit status 3"]
+    service.settings(SCHED_ENV="pord")
+    assert alerts.await_records(2)[1].startswith("the settings are faulty: ")
+    service.settings(SCHED_ENV="prod")
+    assert alerts.await_records(3)[2] == "the settings are in order again"
+    service.stop()
+    let_time_pass(service)
+    assert alerts.await_records(4)[3].endswith("it is not running")
+    await_further_checks(alerts)
+    assert len(alerts.records()) == 4
 
 
 def test_a_service_that_was_never_started_is_told_once(machine, alerts):

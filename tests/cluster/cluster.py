@@ -27,7 +27,7 @@ RESOURCE = "main-scheduler"
 UNIT = "main-scheduler.service"
 
 # Shorter than what is shipped, so that the tests don't take an hour: in seconds.
-TOKEN = 1
+TOKEN = 2
 MONITOR = 2
 STOP_GRACE = 5
 

@@ -19,13 +19,13 @@ STALE = replace(WELL, fresh_boottime=500.0)
 FAILURE = Failure(7, ["one", "two"])
 
 
-def trouble(state, *, pid: int | None = 42, after=1, faults=(), unread="", failure=FAILURE):
+def troubles(state, *, pid: int | None = 42, after=1, faults=(), unread="", failure=FAILURE):
     status = Status("main-scheduler", pid, state, NOW, 1000.0, "this boot")
-    return alerts.trouble(status, failure, after, faults, unread)
+    return alerts.troubles(status, failure, after, faults, unread)
 
 
-def due(state, told=Told(), *, now=NOW, **details):  # noqa: B008 - nobody changes it
-    return alerts.due(trouble(state, **details), state, told, now)
+def due(state, told=Told(), *, subject="runs", now=NOW, **details):  # noqa: B008 - nobody changes it
+    return alerts.due(troubles(state, **details)[subject], state, told, now)
 
 
 def told(kind, *, when=NOW - 100, count=1, success=SUCCESS):
@@ -36,23 +36,53 @@ def kind(found):
     return None if found is None else found.kind
 
 
+FAULTS = ["SCHED_ENV=pord: no"]
+
+
 @pytest.mark.parametrize(
-    ("state", "after", "faults", "wanted"),
+    ("state", "details", "wanted"),
     [
-        (WELL, 1, [], None),
-        (FAILING, 1, [], "failing"),
-        (FAILING, 2, [], "failing"),
-        (FAILING, 3, [], None),
-        (STALE, 1, [], "stale"),
-        (replace(STALE, failures_in_a_row=2), 3, [], "stale"),
-        (replace(STALE, failures_in_a_row=2), 1, [], "failing"),
-        (WELL, 1, ["SCHED_ENV=pord: no"], "settings"),
-        (STALE, 1, ["SCHED_ENV=pord: no"], "settings"),
-        (FAILING, 1, ["SCHED_ENV=pord: no"], "failing"),
+        (WELL, {}, []),
+        (FAILING, {}, ["failing"]),
+        (FAILING, {"after": 2}, ["failing"]),
+        (FAILING, {"after": 3}, []),
+        (STALE, {}, ["stale"]),
+        (replace(STALE, failures_in_a_row=2), {"after": 3}, ["stale"]),
+        (replace(STALE, failures_in_a_row=2), {}, ["failing"]),
+        (WELL, {"faults": FAULTS}, ["settings"]),
+        (STALE, {"faults": FAULTS}, ["settings"]),  # which explain why no run succeeds
+        (FAILING, {"faults": FAULTS}, ["failing", "settings"]),
+        (State(), {"unread": "it is a FIFO"}, ["state"]),
+        (State(), {"faults": FAULTS, "unread": "it is a FIFO"}, ["settings", "state"]),
     ],
 )
-def test_failures_count_from_the_nth_in_a_row_on_and_one_trouble_is_told_at_a_time(state, after, faults, wanted):
-    assert kind(trouble(state, after=after, faults=faults)) == wanted
+def test_failures_count_from_the_nth_in_a_row_on_and_no_trouble_hides_another(state, details, wanted):
+    assert [found.kind for found in troubles(state, **details).values() if found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("details", "pid", "wanted"),
+    [
+        ({"next_due": NOW - 10}, 42, "failing"),
+        ({"next_due": NOW - 60 - 59}, 42, "failing"),  # a run is going
+        ({"next_due": NOW - 60 - 61}, 42, "stale"),  # the scheduler is hung
+        ({"next_due": NOW - 60 - 61}, None, "stale"),  # it was killed
+        ({}, None, "stale"),  # it was stopped
+        ({"fresh_boottime": 990.0}, None, "failing"),  # a moment ago
+        ({"fresh_boottime": None, "last_success": None, "started": None}, None, "failing"),  # runs of once
+    ],
+)
+def test_where_runs_have_failed_and_come_no_more_that_is_told(details, pid, wanted):
+    assert (
+        kind(
+            due(
+                replace(FAILING, **{"fresh_boottime": 500.0} | details),
+                told("failing" if wanted == "stale" else ""),
+                pid=pid,
+            )
+        )
+        == wanted
+    )
 
 
 @pytest.mark.parametrize("kind_", ["failing", "settings", "stale", "state"])
@@ -134,16 +164,21 @@ def test_a_scheduler_that_was_never_started_is_told():
 
 def test_faulty_settings_are_told_with_the_first_fault_and_when_they_are_in_order_again():
     faults = ["SCHED_ENV=pord: no such environment", "SCHED_TIMOUT: no such setting"]
-    assert due(WELL, faults=faults) == Alert("settings", f"the settings are faulty: {faults[0]}", "\n".join(faults))
+    assert due(WELL, subject="settings", faults=faults) == Alert(
+        "settings", f"the settings are faulty: {faults[0]}", "\n".join(faults)
+    )
     running = replace(WELL, last_success=NOW - 1)  # with the settings of before
-    assert due(running, told("settings"), faults=faults) is None
-    assert due(WELL, told("settings")) == Alert("", "the settings are in order again")
+    assert due(running, told("settings"), subject="settings", faults=faults) is None
+    assert due(WELL, told("settings"), subject="settings") == Alert("", "the settings are in order again")
 
 
 def test_a_state_that_cannot_be_read_is_told_and_when_it_can_again():
-    assert due(State(), unread="state.json is faulty").subject == "the state cannot be read: state.json is faulty"
-    assert due(State(), told("state"), unread="state.json is faulty") is None
-    assert due(WELL, told("state")) == Alert("", "the state can be read again")
+    assert (
+        due(State(), subject="state", unread="state.json is faulty").subject
+        == "the state cannot be read: state.json is faulty"
+    )
+    assert due(State(), told("state"), subject="state", unread="state.json is faulty") is None
+    assert due(WELL, told("state"), subject="state") == Alert("", "the state can be read again")
 
 
 @pytest.mark.parametrize("before", ["failing", "stale"])

@@ -47,21 +47,21 @@ def status(state=WELL, pid: int | None = 42, now=NOW, boottime=BOOTTIME):
             42,
             0,
             Health.WRONG,
-            "the last run failed, 1 failure in a row",
+            "run 1 failed, 1 failure in a row",
         ),
         (
             {"failures_in_a_row": 3, "runs": [run(3, "not started")]},
             42,
             0,
             Health.WRONG,
-            "the last run was not started, 3 failures in a row",
+            "run 3 was not started, 3 failures in a row",
         ),
         (
             {"failures_in_a_row": 1, "runs": [run(1, "killed"), run(2, "interrupted")]},
             42,
             0,
             Health.WRONG,
-            "the last run was killed, 1 failure in a row",
+            "run 1 was killed, 1 failure in a row",
         ),
         (
             {"failures_in_a_row": 1, "runs": [run(2, "interrupted")]},
@@ -75,7 +75,7 @@ def status(state=WELL, pid: int | None = 42, now=NOW, boottime=BOOTTIME):
             None,
             0,
             Health.NOT_RUNNING,
-            "the last run failed, 1 failure in a row",
+            "run 1 failed, 1 failure in a row",
         ),
         # Interval, time-out and a minute after the last success.
         ({}, 42, 3600 + 600, Health.HEALTHY, ""),
@@ -136,7 +136,7 @@ def test_the_text_of_one_that_is_well():
 
 def test_the_text_of_one_whose_runs_fail():
     assert status(FAILED).text(coloured=False).splitlines()[1:] == [
-        "  wrong: the last run timed out, 2 failures in a row",
+        "  wrong: run 3 timed out, 2 failures in a row",
         "  last success  @-60, 1 min ago",
         "  next run      @+3540",
         "  last runs      ✓    ✗    ✗  ",
@@ -205,7 +205,7 @@ def test_json_says_the_same_for_programs():
     assert status(FAILED).as_json() == {
         "name": "main-scheduler",
         "health": "wrong",
-        "fault": "the last run timed out, 2 failures in a row",
+        "fault": "run 3 timed out, 2 failures in a row",
         "up": True,
         "pid": 42,
         "host": "",

@@ -40,7 +40,7 @@ def memory(tmp_path):
 
 def look(*found):
     """Finds these one after the other, and then the last one for ever."""
-    left = list(found)
+    left = [({"runs": trouble}, state) for trouble, state in found]
     return lambda: left.pop(0) if len(left) > 1 else left[0]
 
 
@@ -61,7 +61,7 @@ def test_what_happens_during_a_delivery_is_told_too(memory):
 def test_a_script_that_changes_its_state_all_the_time_is_not_followed_for_ever(memory):
     kinds = iter(range(1000))
     way = Way()
-    tell(lambda: (Alert(str(next(kinds)), "it is bad"), State()), {"mail": way}, memory)
+    tell(lambda: ({"runs": Alert(str(next(kinds)), "it is bad")}, State()), {"mail": way}, memory)
     assert len(way.got) == 10
 
 
@@ -70,7 +70,7 @@ def test_deliveries_that_take_long_end_the_looking(memory, monkeypatch):
     monkeypatch.setattr(teller.time, "monotonic", lambda: clock[0])
     kinds = iter(range(1000))
     way = Way(then=lambda: clock.append(clock.pop() + 60))
-    tell(lambda: (Alert(str(next(kinds)), "it is bad"), State()), {"mail": way}, memory)
+    tell(lambda: ({"runs": Alert(str(next(kinds)), "it is bad")}, State()), {"mail": way}, memory)
     assert len(way.got) == 2
 
 

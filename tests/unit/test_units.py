@@ -145,7 +145,7 @@ def test_what_the_journal_has_late_is_waited_for_but_not_for_ever(tmp_path, monk
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path):
-    made = Report({"SCHED_ENV": "prod"}, ["SCHED_ENV"], [1.0], [], ["a warning"], ["a fault"])
+    made = Report({"SCHED_ENV": "prod"}, ["SCHED_ENV"], {}, [1.0], [], ["a warning"], ["a fault"])
     (tmp_path / "report").write_text(json.dumps(asdict(made)))
     assert inspection._read(tmp_path / "report") == made
 

@@ -116,10 +116,10 @@ class Site:
         return self.own / "last_success.txt"
 
     def state(self) -> dict[str, Any]:
-        """state.json; empty where there is none yet."""
+        """state.json; empty if there is none yet, or none that this user may read."""
         try:
             return json.loads((self.own / "state.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return {}
 
     def runs(self) -> list[dict[str, Any]]:
@@ -153,9 +153,12 @@ class Site:
             wait_until(lambda before=before: self.state()["number"] > number or refused() > before, what="an answer")
 
     def log(self) -> bytes:
-        """scheduler.log with its backups, oldest first."""
-        names = [*(f"scheduler.log.{number}" for number in range(9, 0, -1)), "scheduler.log"]
-        return b"".join((self.own / name).read_bytes() for name in names if (self.own / name).exists())
+        """scheduler.log with its backups, oldest first; without what is not there, or not for this user to read."""
+        text = b""
+        for name in (*(f"scheduler.log.{number}" for number in range(9, 0, -1)), "scheduler.log"):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                text += (self.own / name).read_bytes()
+        return text
 
     def output(self, channel: str = "stdout", run: int | None = None) -> bytes:
         """What main.py wrote, put together again from scheduler.log."""
