@@ -33,10 +33,12 @@ _LARGEST = 1024 * 1024  # bytes
 _LEFT_OUT = re.compile(
     r"Exec(Start|Stop|Reload|Condition).*|Type|Restart.*|Watchdog.*|Standard(Input|Output|Error)|Timeout.*|BusName"
     r"|PIDFile|Sockets|OpenFile|Success.*|RuntimeMaxSec|EnvironmentFile|LoadCredential|RuntimeDirectoryPreserve"
-    r"|RemainAfterExit|RemoveIPC"
+    r"|RemainAfterExit|RemoveIPC|LogLevelMax"
 )
 # What systemd says of a unit in the journal: why the unit did not start; and a line that ends the wait for the reason.
-_WHY_NOT = re.compile(r"Failed (?!with|at|to start)(.*)|(was )?skipped(,| because of).*|Assertion failed.*")
+_WHY_NOT = re.compile(
+    r"Failed (?!with|at|to start)(.*)|(Unable|Changing) .*|(was )?skipped(,| because of).*|Assertion failed.*"
+)
 _LAST_WORDS = re.compile(rf"{_WHY_NOT.pattern}|Failed (with|to start)|Finished|Deactivated")
 _LAST_WORDS_LAST = 5.0  # seconds
 _OWN = """Type=oneshot

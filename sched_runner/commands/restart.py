@@ -76,7 +76,7 @@ def restart(name: str, *, now: bool) -> None:
             _say(f"{name} was restarted or stopped meanwhile")
             return
         # Between the stop and the start, no signal may end this process.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*HELD_BACK, signal.SIGTSTP))
         try:
             _say(f"restarting {name}")
             start(name, lambda name, patience: units.restart(name, int(pid), held.close, patience))

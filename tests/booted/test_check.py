@@ -120,6 +120,13 @@ def test_what_keeps_systemd_from_starting_the_service_is_named(machine, service,
     assert re.search(r"systemd could not start it: .*/srv/none: No such file", faults(check())[0])
     service.drop_in("[Service]\nUser=nobody2\n")
     assert faults(check())[0] == "User=nobody2: there is no such user"
+    for line, why in (
+        ("Group=nobody2", "Failed to determine group credentials"),
+        ("WorkingDirectory=/nope", "Changing to the requested working directory failed"),
+        ("LogLevelMax=crit\nReadWritePaths=/srv/none", "Failed to set up mount namespacing"),
+    ):
+        service.drop_in(f"[Service]\n{line}\n")
+        assert faults(check())[0].startswith(f"systemd could not start it: {why}")
 
 
 def test_systemd_s_reason_is_found_although_the_journal_is_late(machine, service):
