@@ -212,6 +212,9 @@ def test_list_has_a_line_for_each_and_exits_as_the_worst(machine, up, reports):
             ("main-scheduler@lost", False, True),
             (reports.name, False, False),
         ]
+        up.stop()
+        up.settings(SCHED_INTERVAL="30min")
+        assert re.search(rf"(?m)^{up.name} +down +every 30 min ", call(machine, "list").stdout)
     finally:
         machine.run("systemctl -q disable main-scheduler main-scheduler@lost")
 
