@@ -15,6 +15,7 @@ from sched_runner.exit_status import ExitStatus
 from sched_runner.record import files, status, store
 from sched_runner.record.state import State
 from sched_runner.settings.source import Reading
+from sched_runner.troubles import said
 
 if TYPE_CHECKING:
     from sched_runner.output.outputs import Output
@@ -53,7 +54,7 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
     try:
         found = installation.look()
     except (OSError, store.StateError, OperatorError) as error:
-        found, unread = status.of(installation.place.name, None, State()), str(error)
+        found, unread = status.of(installation.place.name, None, State()), said(error)
     failure = alerts.failure(files.read_object(reading.settings.state_dir / store.FAILURE))
     return alerts.trouble(found, failure, reading.settings.alert_after, faults, unread), found.state
 

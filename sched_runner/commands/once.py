@@ -13,6 +13,7 @@ from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, open_lock
 from sched_runner.schedule.signals import Signals
+from sched_runner.troubles import said
 
 HELP = "make one run now, in this terminal; exits as the script does (124 timed out, 127 not started)"
 _LAST_PING_LASTS = 5.0
@@ -33,7 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
         if status.pid is not None:
             return following.follow(installation, status)
     except (OSError, StateError) as error:
-        raise OperatorError(f"{installation.place.name}: unknown: {error}") from None
+        raise OperatorError(f"{installation.place.name}: unknown: {said(error)}") from None
     different = "without the service's sandbox, credentials and limits"
     counts = "it counts neither as the service's success nor as its failure"
     print(f"{installation.place.name} is not running: this run is made here, {different}; {counts}", file=sys.stderr)

@@ -10,6 +10,7 @@ from sched_runner.commands.owner import OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record.status import Health
 from sched_runner.record.store import StateError
+from sched_runner.troubles import said
 
 HELP = "show how the scheduler is doing; exit status 0 healthy, 1 something is wrong, 3 not running, 4 unknown"
 
@@ -26,7 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         status = installation.look_around()
     except (OSError, StateError, OperatorError) as error:
-        fault = words.printable(error)
+        fault = words.printable(said(error))
         print(f"{name}: unknown: {fault}", file=sys.stderr)
         if arguments.json:
             print(json.dumps({"name": name, "health": "unknown", "fault": fault}, indent=1))

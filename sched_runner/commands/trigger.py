@@ -9,6 +9,7 @@ from sched_runner.exit_status import ExitStatus
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER
+from sched_runner.troubles import said
 
 HELP = "ask the running scheduler to run the script now"
 
@@ -20,7 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         status = installation.look()
     except (OSError, StateError) as error:
-        raise OperatorError(f"{name}: unknown: {error}", ExitStatus.UNKNOWN) from None
+        raise OperatorError(f"{name}: unknown: {said(error)}", ExitStatus.UNKNOWN) from None
     if status.pid is None:
         raise OperatorError(f"{name} is not running", ExitStatus.NOT_RUNNING)
     ask(status)
