@@ -36,6 +36,10 @@ def main(arguments: argparse.Namespace) -> int:
     from sched_runner.tell.memory import Memory
 
     installation = find(arguments, reads_as_owner=True)
+    # The alert's unit tells what it can, even if the operator has given it another user than the service.
+    if installation.is_another_users() and (arguments.test or "INVOCATION_ID" not in environ()):
+        who = f"only root and the user of {installation.place.name} may tell its alerts"
+        raise OperatorError(f"{who}: try with sudo", ExitStatus.UNKNOWN)
     reading, faults = installation.source.read_all()
     ways = _ways(installation, reading)
     if arguments.test:
