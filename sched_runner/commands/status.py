@@ -5,10 +5,10 @@ import json
 import sys
 
 from sched_runner import words
-from sched_runner.commands.installation import environ, find
+from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
 from sched_runner.output.live import is_coloured
-from sched_runner.record.status import Health
+from sched_runner.record.status import Health, Status
 from sched_runner.record.store import StateError
 from sched_runner.troubles import said
 
@@ -32,5 +32,18 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps({"name": name, "health": "unknown", "fault": fault}, indent=1))
         return Health.UNKNOWN
-    print(json.dumps(status.as_json(), indent=1) if arguments.json else status.text(coloured=is_coloured(environ())))
+    if arguments.json:
+        print(json.dumps(status.as_json(), indent=1))
+    else:
+        print(status.text(coloured=is_coloured(environ())))
+        if how := _how_to_start(installation, status):
+            print(f"  not enabled: {how}")
     return status.health()
+
+
+def _how_to_start(installation: Installation, status: Status) -> str:
+    """The command that starts a service for the first time, now and at every boot; empty if that does not fit."""
+    is_fresh = status.pid is None and not status.trouble and status.state.started is None
+    if not (is_fresh and installation.unit.get("UnitFileState") == "disabled"):
+        return ""
+    return f"{installation.place.systemctl} enable --now {installation.place.name}"

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from sched_runner.commands.installation import find
+from sched_runner.commands.installation import Installation, find
 from sched_runner.commands.owner import OperatorError
 from sched_runner.exit_status import ExitStatus
 from sched_runner.record.status import Status
@@ -23,10 +23,19 @@ def main(arguments: argparse.Namespace) -> int:
     except (OSError, StateError) as error:
         raise OperatorError(f"{name}: unknown: {said(error)}", ExitStatus.UNKNOWN) from None
     if status.pid is None:
-        raise OperatorError(f"{name} is not running", ExitStatus.NOT_RUNNING)
+        raise OperatorError(_how_to_start(installation), ExitStatus.NOT_RUNNING)
     ask(status)
     print(f"asked process {status.pid} to run now")
     return 0
+
+
+def _how_to_start(installation: Installation) -> str:
+    if not installation.is_service:
+        return "no scheduler runs in this directory: main-scheduler run starts one"
+    place = installation.place
+    once = ["main-scheduler", "--user" if place.is_users else "", "once", place.name.partition("@")[2]]
+    how = f"{place.systemctl} start {place.name} starts it, {' '.join(filter(None, once))} makes one run"
+    return f"{place.name} is not running: {how}"
 
 
 def ask(status: Status) -> None:

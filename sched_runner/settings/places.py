@@ -42,6 +42,11 @@ class Place:
         return journal_of(self.name, is_users=self.is_users)
 
     @property
+    def systemctl(self) -> str:
+        """The command that speaks to the service manager of this scheduler."""
+        return "systemctl --user" if self.is_users else "systemctl"
+
+    @property
     def alert(self) -> str:
         """The name of the units that send the alerts of this scheduler, without ``.path`` and the like."""
         return self.name.replace("main-scheduler", "main-scheduler-alert", 1)
