@@ -18,10 +18,11 @@ from sched_runner.exit_status import ExitStatus
 from sched_runner.schedule import cadence
 from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
-from sched_runner.settings.table import Settings
+from sched_runner.settings.table import Settings, SettingsError
 
 HELP = "have a further script run, as an instance: write its settings, check and start it"
 _LONGEST = 4000  # characters
+_OPTIONS = {"SCHED_INTERVAL": "--every", "SCHED_CALENDAR": "--calendar", "SCHED_ENV": "--env"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Add the instance, and print what this has changed. Raises SettingsError, OperatorError."""
+    """Add the instance, and print what this has changed. Raises OperatorError."""
     place = instance.place_of(arguments, "add")
     values = _values(arguments)
-    settings = table.load(values, place)
+    settings = _settings(values, place)
     text = _text(place, values)
     unit = _free(place)
     has_history = os.path.lexists(place.state_dir)
@@ -70,6 +71,17 @@ def _values(arguments: argparse.Namespace) -> dict[str, str]:
         "SCHED_START": "due" if arguments.calendar else "",
     }
     return {name: value for name, value in values.items() if value}
+
+
+def _settings(values: Mapping[str, str], place: Place) -> Settings:
+    """The settings that the values mean. Raises OperatorError, in whose message they have the names of the options."""
+    try:
+        return table.load(values, place)
+    except SettingsError as error:
+        told = "; ".join([*error.faults, "nothing is added"])
+    for name, option in _OPTIONS.items():
+        told = told.replace(f"{name}=", f"{option} ").replace(name, option)
+    raise OperatorError(told, ExitStatus.CONFIG)
 
 
 def _script(path: Path) -> Path:

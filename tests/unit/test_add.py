@@ -11,7 +11,6 @@ from sched_runner import cli
 from sched_runner.commands import add, instance
 from sched_runner.commands.owner import OperatorError
 from sched_runner.settings import environment_file, places, table
-from sched_runner.settings.table import SettingsError
 
 PLACE = places.installed("reports")
 
@@ -64,16 +63,17 @@ def test_a_name_that_no_instance_can_have_is_refused(name):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"every": "1h30"}, "SCHED_INTERVAL=1h30: a number lacks its unit"),
-        ({"calendar": "* * * * *"}, "is a line of a crontab"),
-        ({"env": "prdo"}, "did you mean prod"),
+        ({"every": "1h30"}, "^--every 1h30: a number lacks its unit"),
+        ({"calendar": "* * * * *"}, r"^--calendar \* \* \* \* \*: .* is a line of a crontab; write --calendar "),
+        ({"env": "prdo"}, "^--env prdo: .*did you mean prod.*, or set --every or --calendar; nothing is added$"),
     ],
 )
 def test_faulty_settings_are_told_before_anything_is_looked_at(script, monkeypatch, options, fault):
     monkeypatch.setattr(instance, "place_of", lambda arguments, command: PLACE)
     arguments = {"instance": "reports", "script": script, "every": "", "calendar": "", "env": "", "no_start": False}
-    with pytest.raises(SettingsError, match=fault):
+    with pytest.raises(OperatorError, match=fault) as told:
         add.main(argparse.Namespace(**arguments | options))
+    assert told.value.exit_status == 78
 
 
 def test_an_interval_and_a_calendar_exclude_each_other(capsys):
