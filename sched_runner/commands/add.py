@@ -15,6 +15,7 @@ from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import Unit
 from sched_runner.exit_status import ExitStatus
+from sched_runner.run import hints
 from sched_runner.schedule import cadence
 from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
@@ -146,8 +147,11 @@ def _check(place: Place, settings: Settings, unit: Unit) -> None:
     """Look with the service's user and sandbox. Raises OperatorError if something would keep a run from starting."""
     report = inspection.inspect(place, unit)[0]
     faults = list(report.faults)
+    hides = f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"
     if report.notes and not faults:  # root can see the script, and the service cannot
-        faults = [f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"]
+        faults = [hides]
+    in_home = f"a run cannot start: {words.printable(settings.main)}: "
+    faults = [hides if fault.startswith(in_home) and hints.IN_HOME in fault else fault for fault in faults]
     instance.go_on()
     if faults:
         raise OperatorError(words.printable("; ".join(faults), _LONGEST) + ": nothing is added", ExitStatus.CONFIG)
