@@ -31,7 +31,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _how_to_start(installation: Installation) -> str:
     if not installation.is_service:
-        return "no scheduler runs in this directory: main-scheduler run starts one"
+        return "no scheduler runs in this directory: main-scheduler run, or deploy/run.sh of the project, starts one"
     place = installation.place
     once = ["main-scheduler", "--user" if place.is_users else "", "once", place.name.partition("@")[2]]
     how = f"{place.systemctl} start {place.name} starts it, {' '.join(filter(None, once))} makes one run"

@@ -59,7 +59,10 @@ def test_a_trigger_says_what_would_start_it(installed, options, name, start, onc
 
 def test_a_trigger_of_a_scheduler_here_says_what_would_start_it(installed):
     installed(is_service=False)
-    assert told_by(trigger) == (3, "no scheduler runs in this directory: main-scheduler run starts one")
+    assert told_by(trigger) == (
+        3,
+        "no scheduler runs in this directory: main-scheduler run, or deploy/run.sh of the project, starts one",
+    )
 
 
 @pytest.mark.parametrize(
