@@ -82,7 +82,11 @@ def test_what_add_refuses_leaves_nothing(machine, reports, call):
     refused = [
         (("../x", "/srv/good.py", "--every", "1h"), 2, "an instance's name begins with"),
         (good, 2, "say how often the script runs: --every 30min"),
-        ((*good, "--every", "1h30"), 78, "--every 1h30: a number lacks its unit; write 1h 30min; nothing is added"),
+        (
+            (*good, "--every", "1h30"),
+            78,
+            "--every 1h30: a number lacks its unit; write 1h 30min and not 1h30; nothing is added",
+        ),
         (("reports", "/srv/none.py", "--every", "1h"), 1, "/srv/none.py cannot be seen: No such file"),
         (("old", "/srv/good.py", "--every", "1h"), 1, "main-scheduler@old is there already"),
         (("link", "/srv/good.py", "--every", "1h"), 1, "main-scheduler@link is there already"),
