@@ -22,6 +22,7 @@ content() { # SOURCE TARGET
     case $1=$2 in
         *.scd=*) scdoc ;;
         *@.*=*@.*) cat ;;
+        *main-scheduler.service=*/main-scheduler.service) sed 's|/%i/|/|' ;;
         *@.*=*) sed -e '/^# Installed twice/d' -e 's/@%i//; s/ %i$//' ;;
         *) cat ;;
     esac

@@ -73,6 +73,9 @@ is_the_sample() {
     dd if=/opt/main-scheduler/main.py iflag=nofollow,nonblock status=none 2>/dev/null | cmp -s - "$source/deploy/main.py"
 }
 
+said="removed; the packages that install.sh took from the distribution stay"
+[ -e "$PACKAGE" ] || [ -e "$UNITS/main-scheduler.service" ] || said="no installation was found"
+case $purge=$said in yes=no*) said="$said; what one had left is removed" ;; esac
 stop_units
 if [ $purge = yes ]; then purge_accounts; fi
 remove_files
@@ -82,4 +85,4 @@ if [ $purge = yes ]; then
 fi
 [ -z "$left" ] || refuse "removed, except for these (the reasons are above):$left"
 [ $purge = yes ] || say "settings, logs, state and /opt/main-scheduler stay; uninstall.sh --purge removes them"
-say "removed; the packages that install.sh took from the distribution stay"
+say "$said"

@@ -125,10 +125,17 @@ install_it() {
     esac
     [ -e "/var/lib/systemd/linger/$(id -un)" ] ||
         say "it runs only while you are logged in; for always: sudo loginctl enable-linger $(id -un)"
-    say "next: systemctl --user enable --now main-scheduler; then: $command --user status"
+    start="systemctl --user enable --now main-scheduler; then: "
+    if systemctl --user -q is-enabled main-scheduler 2>/dev/null && systemctl --user -q is-active main-scheduler; then
+        start=
+    fi
+    say "next: $start$command --user status"
 }
 
 remove_it() {
+    said="removed"
+    [ -e "$PACKAGE" ] || [ -e "$UNITS/main-scheduler.service" ] || said="no installation was found below $PREFIX"
+    case $purge=$said in yes=no*) said="$said; what one had left is removed" ;; esac
     for unit in $(up) main-scheduler.service; do systemctl --user -q disable --now "$unit" 2>/dev/null || true; done
     systemctl --user -q disable main-scheduler@.service 2>/dev/null || true
     systemctl --user reset-failed 'main-scheduler*' 2>/dev/null || true
@@ -150,7 +157,7 @@ remove_it() {
     done
     rmdir --ignore-fail-on-non-empty "$PREFIX/lib" "$CONFIG/systemd/user" "$CONFIG/systemd" 2>/dev/null || true
     systemctl --user daemon-reload
-    say "removed"
+    say "$said"
 }
 
 check_manager

@@ -5,7 +5,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from sched_runner import __version__, words
@@ -48,6 +48,13 @@ _OF_THE_SYSTEM = (add, alert, reload, remove, restart)
 _OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # they take no instance, or add that argument themselves
 
 
+class _Listed(dict[str, argparse.ArgumentParser]):
+    """The parsers of all commands; a message that lists the commands leaves out those that the help does not list."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in super().__iter__() if hasattr(_COMMANDS[name], "HELP"))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
     _prepare_standard_streams()
@@ -65,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ENDED_BY_CTRL_C
     except OperatorError as error:
-        print(f"main-scheduler: {error}", file=sys.stderr)
+        begin = "" if str(error).startswith("main-scheduler") else "main-scheduler: "  # say the name once
+        print(f"{begin}{error}", file=sys.stderr)
         return error.exit_status
     else:
         return exit_status
@@ -83,7 +91,8 @@ def _call(arguments: argparse.Namespace) -> int:
 
 
 def _tell(error: SettingsError) -> None:
-    lines = [f"{words.count(len(error.faults), 'fault')} in the settings:", *error.faults]
+    found = "; ".join([f"{words.count(len(error.faults), 'fault')} in the settings", *getattr(error, "__notes__", [])])
+    lines = [f"{found}:", *error.faults]
     # <3> makes each line an error in the journal (sd-daemon(3)).
     begin = "<3>" if is_journal(environ(), 2) else ""
     print(begin + f"\n{begin}  ".join(lines), file=sys.stderr)
@@ -93,7 +102,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.user and arguments.function in [module.main for module in _OF_THE_SYSTEM]:
-        parser.error("this command speaks of the system's service alone: --user does not go with it")
+        *names, last = (name for name, module in _COMMANDS.items() if module in _OF_THE_SYSTEM)
+        parser.error(f"{', '.join(names)} and {last} work only for the system's service, without --user")
     return arguments
 
 
@@ -120,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, module in _COMMANDS.items():
         # The commands without HELP are for systemd, install.sh and packages: --help does not list these commands.
         command = commands.add_parser(name, **({"help": module.HELP} if hasattr(module, "HELP") else {}))
-        command.description = getattr(module, "HELP", module.__doc__)
+        command.description = getattr(module, "HELP", None) or module.DESCRIPTION
         if module not in _OF_NO_INSTANCE:
             command.add_argument(
                 "instance", nargs="?", default="", help="main-scheduler@INSTANCE (default: main-scheduler)"
@@ -129,4 +139,5 @@ def _parser() -> argparse.ArgumentParser:
         if hasattr(module, "add_arguments"):
             module.add_arguments(command)
         command.set_defaults(function=module.main)
+    commands.choices = _Listed(commands.choices or {})
     return parser

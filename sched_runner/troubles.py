@@ -1,6 +1,7 @@
 """Troubles: each is told once when something stops working, and once when it works again."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -14,8 +15,15 @@ def fault_of(attempt: Callable[[], object]) -> str:
     try:
         attempt()
     except OSError as error:
-        return str(error)
+        return said(error)
     return ""
+
+
+def said(error: BaseException) -> str:
+    """What the system said of a failure, and of which file, without the number of the error; never empty."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 class Trouble:

@@ -15,13 +15,15 @@ from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import Unit
 from sched_runner.exit_status import ExitStatus
+from sched_runner.run import hints
 from sched_runner.schedule import cadence
 from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
-from sched_runner.settings.table import Settings
+from sched_runner.settings.table import Settings, SettingsError
 
 HELP = "have a further script run, as an instance: write its settings, check and start it"
 _LONGEST = 4000  # characters
+_OPTIONS = {"SCHED_INTERVAL": "--every", "SCHED_CALENDAR": "--calendar", "SCHED_ENV": "--env"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Add the instance, and print what this has changed. Raises SettingsError, OperatorError."""
+    """Add the instance, and print what this has changed. Raises OperatorError."""
     place = instance.place_of(arguments, "add")
     values = _values(arguments)
-    settings = table.load(values, place)
+    settings = _settings(values, place)
     text = _text(place, values)
     unit = _free(place)
     has_history = os.path.lexists(place.state_dir)
@@ -70,6 +72,17 @@ def _values(arguments: argparse.Namespace) -> dict[str, str]:
         "SCHED_START": "due" if arguments.calendar else "",
     }
     return {name: value for name, value in values.items() if value}
+
+
+def _settings(values: Mapping[str, str], place: Place) -> Settings:
+    """The settings that the values mean. Raises OperatorError, in whose message they have the names of the options."""
+    try:
+        return table.load(values, place)
+    except SettingsError as error:
+        told = "; ".join([*error.faults, "nothing is added"])
+    for name, option in _OPTIONS.items():
+        told = told.replace(f"{name}=", f"{option} ").replace(name, option)
+    raise OperatorError(told, ExitStatus.CONFIG)
 
 
 def _script(path: Path) -> Path:
@@ -134,8 +147,11 @@ def _check(place: Place, settings: Settings, unit: Unit) -> None:
     """Look with the service's user and sandbox. Raises OperatorError if something would keep a run from starting."""
     report = inspection.inspect(place, unit)[0]
     faults = list(report.faults)
+    hides = f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"
     if report.notes and not faults:  # root can see the script, and the service cannot
-        faults = [f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"]
+        faults = [hides]
+    in_home = f"a run cannot start: {words.printable(settings.main)}: "
+    faults = [hides if fault.startswith(in_home) and hints.IN_HOME in fault else fault for fault in faults]
     instance.go_on()
     if faults:
         raise OperatorError(words.printable("; ".join(faults), _LONGEST) + ": nothing is added", ExitStatus.CONFIG)

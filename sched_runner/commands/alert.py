@@ -15,6 +15,7 @@ from sched_runner.exit_status import ExitStatus
 from sched_runner.record import files, status, store
 from sched_runner.record.state import State
 from sched_runner.settings.source import Reading
+from sched_runner.troubles import said
 
 if TYPE_CHECKING:
     from sched_runner.output.outputs import Output
@@ -35,6 +36,10 @@ def main(arguments: argparse.Namespace) -> int:
     from sched_runner.tell.memory import Memory
 
     installation = find(arguments, reads_as_owner=True)
+    # The alert's unit tells what it can, even if the operator has given it another user than the service.
+    if installation.is_another_users() and (arguments.test or "INVOCATION_ID" not in environ()):
+        who = f"only root and the user of {installation.place.name} may tell its alerts"
+        raise OperatorError(f"{who}: try with sudo", ExitStatus.UNKNOWN)
     reading, faults = installation.source.read_all()
     ways = _ways(installation, reading)
     if arguments.test:
@@ -53,7 +58,7 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
     try:
         found = installation.look()
     except (OSError, store.StateError, OperatorError) as error:
-        found, unread = status.of(installation.place.name, None, State()), str(error)
+        found, unread = status.of(installation.place.name, None, State()), said(error)
     failure = alerts.failure(files.read_object(reading.settings.state_dir / store.FAILURE))
     return alerts.troubles(found, failure, reading.settings.alert_after, faults, unread), found.state
 

@@ -75,7 +75,7 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
     asked = [name for name in ("SCHED_ALERT_MAIL", "SCHED_ALERT_COMMAND") if name in report.given]
     if asked and (off := units.not_enabled(place.alert_units)):
-        report.warnings.append(f"{asked[0]} is set, but alerts are {off}")
+        report.warnings.append(f"{asked[0]} is set, but {off}")
     return report, origins(lines)
 
 

@@ -104,6 +104,8 @@ class Installation:
         if fault and self.is_another_users() and file and file.exists() and not os.access(file, os.R_OK):
             fault = ""  # this user cannot read the file, and so cannot know of a fault
         down = units.why_down(self.unit, is_users=self.place.is_users) if status.pid is None else ""
+        if fault and down == units.FAULTY_SETTINGS:
+            down = ""  # the faults themselves say more
         troubles = [down, f"the settings are faulty: {'; '.join(fault.splitlines())}" if fault else ""]
         return replace(status, trouble=words.printable("; ".join(filter(None, troubles))))
 

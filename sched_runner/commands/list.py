@@ -19,6 +19,7 @@ from sched_runner.record.status import Health, Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule import cadence
 from sched_runner.settings.places import Place
+from sched_runner.troubles import said
 from sched_runner.words import RED, painted
 
 HELP = "show a line for the service and each instance; the exit status is the highest that status has for one"
@@ -80,7 +81,7 @@ def _entry(place: Place, unit: Unit) -> Entry:
             found = installed(place, unit, given)
             status, (settings, fault) = found.look_around(), found.settings_and_fault()
     except (OSError, StateError, OperatorError) as error:
-        return Entry(place.name, None, "", words.printable(error), is_enabled)
+        return Entry(place.name, None, "", words.printable(said(error)), is_enabled)
     every = status.state.every if status.pid is not None or fault else ""
     every = every or cadence.of(settings, datetime.fromtimestamp(status.now, UTC)).every
     remarks = [status.fault(), "" if is_enabled else "not enabled"]

@@ -13,6 +13,8 @@ from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, open_lock
 from sched_runner.schedule.signals import Signals
+from sched_runner.settings.source import Reading
+from sched_runner.troubles import said
 
 HELP = "make one run now, in this terminal; exits as the script does (124 timed out, 127 not started)"
 _LAST_PING_LASTS = 5.0
@@ -25,7 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Make the run; if the service is up, its own scheduler makes the run. Raises SettingsError, OperatorError."""
     installation = find(arguments)
     if not installation.is_service:
-        return _make(installation)
+        return _make(installation, installation.source.read())
     from sched_runner.commands import following
 
     try:
@@ -33,15 +35,16 @@ def main(arguments: argparse.Namespace) -> int:
         if status.pid is not None:
             return following.follow(installation, status)
     except (OSError, StateError) as error:
-        raise OperatorError(f"{installation.place.name}: unknown: {error}") from None
+        raise OperatorError(f"{installation.place.name}: unknown: {said(error)}") from None
+    reading = installation.source.read()
     different = "without the service's sandbox, credentials and limits"
     counts = "it counts neither as the service's success nor as its failure"
     print(f"{installation.place.name} is not running: this run is made here, {different}; {counts}", file=sys.stderr)
     os.umask(int(installation.unit.get("UMask") or "0077", 8))
-    return _make(installation)
+    return _make(installation, reading)
 
 
-def _make(installation: Installation) -> int:
+def _make(installation: Installation, reading: Reading) -> int:
     signals = Signals()
     from sched_runner.output.live import live
     from sched_runner.output.outputs import Outputs
@@ -49,7 +52,7 @@ def _make(installation: Installation) -> int:
     from sched_runner.run.sweeper import become_subreaper
     from sched_runner.tell.monitoring import Monitoring
 
-    name, reading = installation.place.name, installation.source.read()
+    name = installation.place.name
     directory = reading.settings.state_dir
     lock = _lock(installation, directory)
     stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

@@ -7,7 +7,9 @@ from sched_runner.commands import run
 from sched_runner.commands.installation import environ
 from sched_runner.commands.owner import OperatorError
 from sched_runner.schedule.signals import RELOAD
+from sched_runner.settings.table import SettingsError
 
+DESCRIPTION = "what systemctl reload starts; not for a terminal"
 add_arguments = run.add_arguments
 
 
@@ -19,6 +21,10 @@ def main(arguments: argparse.Namespace) -> int:
     pid = environ().get("MAINPID", "")
     if not pid.isdigit():
         raise OperatorError("systemctl reload is the way to reload the settings", 2)
-    run.source_of(arguments, environ())[1].read()
+    try:
+        run.source_of(arguments, environ())[1].read()
+    except SettingsError as error:
+        error.add_note("the old settings stay in use")
+        raise
     os.kill(int(pid), RELOAD)
     return 0

@@ -20,13 +20,14 @@ from sched_runner.record.files import read_text
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
-from sched_runner.run.command import command, reason
+from sched_runner.run.command import command
 from sched_runner.run.hints import hint, is_sandboxed, probe
 from sched_runner.schedule import cadence
 from sched_runner.settings import table
 from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings, parse_url
 from sched_runner.tell.deliveries import SENDMAIL
+from sched_runner.troubles import said
 
 _DUE_TIMES = 5
 _FOR_A_SHELL = re.compile(r"(\||\|\||&|&&|<)$|.*(;)$|([0-9&]?>>?)|(<)/|(\$\()|(`)")
@@ -157,7 +158,7 @@ def _of_the_command(settings: Settings, environ: Mapping[str, str]) -> Iterator[
     except OSError as error:
         is_absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
         if not (is_absent and error.filename == str(settings.main)):
-            why = reason(error)
+            why = said(error)
             helps = ["SCHED_PYTHON takes no options"] if " " in settings.python and "options" not in why else []
             if is_sandboxed(environ):
                 helps.append(hint([why], settings.main.parent, settings.main.parent, probe))
@@ -218,4 +219,4 @@ def _of_the_credential(environ: Mapping[str, str]) -> Iterator[str]:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            yield f"the credential ping-url: {error}"
+            yield f"the credential ping-url: {said(error)}"

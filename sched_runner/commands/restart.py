@@ -21,6 +21,7 @@ from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
 from sched_runner.record.lock import LockOfRun
 from sched_runner.settings import places
 
+DESCRIPTION = "restart the services that are up, between two runs; install.sh and packages call this after an upgrade"
 _START_TAKES = 120.0  # seconds; systemd itself gives up after 90
 _STAYS_UP = 1.0
 _ATTEMPTS = 3
@@ -94,7 +95,9 @@ def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
             lock.open()
         is_free = lock.is_free()
         if not is_free and waits:
-            _say(f"{name}: waiting for the end of the run in progress (to interrupt it: Ctrl-C, and again with --now)")
+            # Nobody can press Ctrl-C if a package calls this command in the background.
+            how = " (to interrupt it: Ctrl-C, and again with --now)" if os.isatty(1) else ""
+            _say(f"{name}: waiting for the end of the run in progress{how}")
             lock.wait()
     except OSError as error:
         why = error.strerror or error

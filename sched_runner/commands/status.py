@@ -5,11 +5,12 @@ import json
 import sys
 
 from sched_runner import words
-from sched_runner.commands.installation import environ, find
+from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
 from sched_runner.output.live import is_coloured
-from sched_runner.record.status import Health
+from sched_runner.record.status import Health, Status
 from sched_runner.record.store import StateError
+from sched_runner.troubles import said
 
 HELP = "show how the scheduler is doing; exit status 0 healthy, 1 something is wrong, 3 not running, 4 unknown"
 
@@ -26,10 +27,23 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         status = installation.look_around()
     except (OSError, StateError, OperatorError) as error:
-        fault = words.printable(error)
+        fault = words.printable(said(error))
         print(f"{name}: unknown: {fault}", file=sys.stderr)
         if arguments.json:
             print(json.dumps({"name": name, "health": "unknown", "fault": fault}, indent=1))
         return Health.UNKNOWN
-    print(json.dumps(status.as_json(), indent=1) if arguments.json else status.text(coloured=is_coloured(environ())))
+    if arguments.json:
+        print(json.dumps(status.as_json(), indent=1))
+    else:
+        print(status.text(coloured=is_coloured(environ())))
+        if how := _how_to_start(installation, status):
+            print(f"  not enabled: {how}")
     return status.health()
+
+
+def _how_to_start(installation: Installation, status: Status) -> str:
+    """The command that starts a service for the first time, now and at every boot; empty if that does not fit."""
+    is_fresh = status.pid is None and not status.trouble and status.state.started is None
+    if not (is_fresh and installation.unit.get("UnitFileState") == "disabled"):
+        return ""
+    return f"{installation.place.systemctl} enable --now {installation.place.name}"

@@ -3,12 +3,13 @@
 import argparse
 import os
 
-from sched_runner.commands.installation import find
+from sched_runner.commands.installation import Installation, find
 from sched_runner.commands.owner import OperatorError
 from sched_runner.exit_status import ExitStatus
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER
+from sched_runner.troubles import said
 
 HELP = "ask the running scheduler to run the script now"
 
@@ -20,12 +21,21 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         status = installation.look()
     except (OSError, StateError) as error:
-        raise OperatorError(f"{name}: unknown: {error}", ExitStatus.UNKNOWN) from None
+        raise OperatorError(f"{name}: unknown: {said(error)}", ExitStatus.UNKNOWN) from None
     if status.pid is None:
-        raise OperatorError(f"{name} is not running", ExitStatus.NOT_RUNNING)
+        raise OperatorError(_how_to_start(installation), ExitStatus.NOT_RUNNING)
     ask(status)
     print(f"asked process {status.pid} to run now")
     return 0
+
+
+def _how_to_start(installation: Installation) -> str:
+    if not installation.is_service:
+        return "no scheduler runs in this directory: main-scheduler run, or deploy/run.sh of the project, starts one"
+    place = installation.place
+    once = ["main-scheduler", "--user" if place.is_users else "", "once", place.name.partition("@")[2]]
+    how = f"{place.systemctl} start {place.name} starts it, {' '.join(filter(None, once))} makes one run"
+    return f"{place.name} is not running: {how}"
 
 
 def ask(status: Status) -> None:

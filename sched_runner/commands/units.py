@@ -17,6 +17,7 @@ from sched_runner.settings.places import journal_of
 # What systemd gives a service (systemd.exec(5), Environment Variables in Spawned Processes).
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
+FAULTY_SETTINGS = "its settings are faulty: main-scheduler check says what"
 _PATIENCE = 10.0  # seconds
 _WHY = {
     "resources": "systemd could not start it",
@@ -142,7 +143,8 @@ def is_wanted(unit: Unit) -> bool:
 def not_enabled(names: Sequence[str]) -> str:
     """Which of these units systemd does not start at boot, and what changes that; empty if there is none."""
     off = [name for name, unit in show(names, "UnitFileState").items() if not is_enabled(unit)]
-    return f"not enabled: {' '.join(off)}; try systemctl enable --now {' '.join(off)}" if off else ""
+    are = "is" if len(off) == 1 else "are"
+    return f"{' and '.join(off)} {are} not enabled; try systemctl enable --now {' '.join(off)}" if off else ""
 
 
 def why_down(unit: Unit, *, is_users: bool = False) -> str:
@@ -156,7 +158,7 @@ def why_down(unit: Unit, *, is_users: bool = False) -> str:
     if active not in ("failed", "activating"):
         return ""
     if status == str(ExitStatus.CONFIG):
-        return "its settings are faulty: main-scheduler check says what"
+        return FAULTY_SETTINGS
     ended = f"it ended with exit status {status}" if status != "0" else "another command of the unit failed"
     why = _WHY.get(unit.get("Result", ""), ended)
     if unit.get("SubState") == "auto-restart":

@@ -121,10 +121,3 @@ def _check_first_line(main: Path, begin: bytes, path: str) -> None:
     for word in found:
         if not word.startswith("-") and "=" not in word and shutil.which(word, path=path) is None:
             raise OSError(f"the first line of {main} names {word}, which is not in PATH={path}")
-
-
-def reason(error: BaseException) -> str:
-    """Why main.py cannot be executed."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror
-    return str(error)

@@ -17,9 +17,10 @@ from sched_runner.output.capture import Capture
 from sched_runner.record.outcome import Outcome, classify, decode
 from sched_runner.record.run_record import Run
 from sched_runner.run import launcher
-from sched_runner.run.command import command, reason
+from sched_runner.run.command import command
 from sched_runner.run.sweeper import Sweeper, describe, reap
 from sched_runner.settings.table import Settings
+from sched_runner.troubles import said
 
 # Leftovers have this time to end by themselves, and then the same time again after a TERM. In seconds.
 _LINGER = 1.0
@@ -93,7 +94,7 @@ class Execution:
             self._start()
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self.abort()
-            raise NotStartedError(reason(error)) from None
+            raise NotStartedError(said(error)) from None
         self.deadline = self._clock() + self._settings.timeout
 
     def wait(self, run: Run) -> Run:

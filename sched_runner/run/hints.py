@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sched_runner import words
+from sched_runner.settings.places import page
 
 _REFUSAL = re.compile(
     "(?P<EROFS>read-only file system)|(?P<EACCES>permission denied)|(?P<EPERM>operation not permitted)"
@@ -20,6 +21,9 @@ _REFUSAL = re.compile(
 _QUOTED = re.compile(r"""'([^']+)'|"([^"]+)"|‘([^’]+)’""")
 _ABSOLUTE = re.compile(r"""(?:^|[\s=(])(/[^\s:;,'"()]+)""")
 _LAST_WORD = re.compile(r"""([^\s:;,'"\])]+)[: ]*$""")
+# A shell names its script, the line, and then the file: "x.sh: line 3: out.csv: ", "x.sh: 3: cannot create out.csv: ".
+_SHELL = re.compile(r"/\S+: (?:line )?\d+: (?:cannot (?:create|open) )?(\S+): $")
+_PERL = re.compile(r"^ at \S+ line \d+")  # and Perl names its script last
 # If a line holds one of these, a quoted word in it is the name of a file.
 _PRECISE = re.compile(r"\[Errno \d+\]|\bE(ACCES|PERM)\b|cannot ")
 # The messages of sqlite, which name no path.
@@ -30,6 +34,9 @@ _POSTDROP = re.compile(r"postdrop: warning: mail_queue_enter: create file maildr
 _MAIL = re.compile(r"/var/(spool|log)/(exim4?|postfix)(/|$)")
 # Chromium's own words.
 _BROWSER = ("Failed to move to new namespace:", "No usable sandbox!")
+_CAUSE = "the service's sandbox is the cause"
+_PAGE = "docs/operating.md"
+IN_HOME = "venv-in-home.conf"
 _COVERED = "/opt/main-scheduler"  # write-beside-script.conf makes this writable
 _HOME = re.compile(r"/(home|root|run/user)(/|$)")  # ProtectHome= hides these
 _NEVER_WRITABLE = re.compile(r"/(etc|usr|boot)?|/(proc|sys|dev)(/.*)?|.*\s.*")
@@ -39,14 +46,15 @@ class Place(NamedTuple):
     """A path as this process sees it.
 
     ``exists`` says whether the path is there, ``directory`` is the nearest directory at or above it. ``read_only``: the
-    path is mounted read-only in this sandbox alone. ``hidden``: the sandbox has put an empty directory over it.
-    ``private_devices``: the sandbox has a /dev of its own. ``of_another``: the path belongs to another user, and ours
-    may not write there.
+    path is mounted read-only in this sandbox alone. ``closed``: our user may not enter the directory. ``hidden``: the
+    sandbox has put an empty directory over it. ``private_devices``: the sandbox has a /dev of its own. ``of_another``:
+    the path belongs to another user, and ours may not write there.
     """
 
     exists: bool
     directory: str
     read_only: bool = False
+    closed: bool = False
     hidden: bool = False
     private_devices: bool = False
     of_another: bool = False
@@ -78,7 +86,10 @@ def _refused(line: str, workdir: Path) -> Iterator[tuple[str, str]]:
     """The errno that a line of stderr names, with each path in the line; the likeliest path first."""
     if not (refusal := _REFUSAL.search(line)):
         return
-    number, before, after = refusal.lastgroup or "", line[: refusal.start()], line[refusal.end() :]
+    number, before, after = refusal.lastgroup or "", line[: refusal.start()], _PERL.sub("", line[refusal.end() :])
+    if number == "EACCES" and (shell := _SHELL.match(before)):
+        yield number, os.path.normpath(workdir / shell[1])
+        return
     quoted = [*_QUOTED.finditer(after), *_QUOTED.finditer(before)]
     named = [next(filter(None, match.groups())) for match in quoted]
     word = "".join(_LAST_WORD.findall(before))
@@ -100,14 +111,22 @@ def _hint_for(number: str, path: str, place: Place) -> str:
     if number == "EPERM":
         return _drop_in("device.conf") if path.startswith("/dev/") and place.exists else ""
     if number == "EACCES" and place.hidden and _HOME.match(path):
-        return _drop_in("venv-in-home.conf")
+        return _in_home()
     if place.read_only:
         return _writable(place.directory) if number == "EROFS" else ""
     if number == "EACCES" and place.of_another:
-        return (
-            f"{words.printable(path if place.exists else place.directory)} belongs to another user than the service's"
-        )
+        return _of_another(path, place)
     return ""
+
+
+def _of_another(path: str, place: Place) -> str:
+    directory = words.printable(place.directory)
+    if place.exists:
+        return f"{words.printable(path)} belongs to another user than the service's"
+    if place.closed:
+        return f"{directory} belongs to another user than the service's"
+    owner = "" if _NEVER_WRITABLE.fullmatch(place.directory) else ", or let that user own the directory"
+    return f"the service's user may not write in {directory}: write to $STATE_DIRECTORY{owner}"
 
 
 def _writable(directory: str) -> str:
@@ -115,11 +134,16 @@ def _writable(directory: str) -> str:
         return _drop_in("write-beside-script.conf")
     if _NEVER_WRITABLE.fullmatch(directory):
         return ""
-    return f"the service's sandbox is the cause: a drop-in with ReadWritePaths={words.printable(directory)} relaxes it"
+    return f"{_CAUSE}: a drop-in with ReadWritePaths={words.printable(directory)} relaxes it"
+
+
+def _in_home() -> str:
+    enter = "if the service's user may also enter the directory"
+    return f"{_CAUSE}: put the file below {_COVERED}; the drop-in {IN_HOME} relaxes it {enter}, see {page(_PAGE)}"
 
 
 def _drop_in(name: str) -> str:
-    return f"the service's sandbox is the cause: the drop-in {name} relaxes it, see docs/operating.md"
+    return f"{_CAUSE}: the drop-in {name} relaxes it, see {page(_PAGE)}"
 
 
 def probe(path: str) -> Place:
@@ -135,6 +159,7 @@ def probe(path: str) -> Place:
         exists=there is not None,
         directory=directory,
         read_only=mount.is_read_only,
+        closed=not os.access(directory, os.X_OK),
         hidden="/inaccessible/" in mount.root,
         private_devices=devices.kind == "tmpfs",
         of_another=not is_ours and not may_write,

@@ -15,6 +15,16 @@ _USER_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/sys
 COMMAND = os.path.normpath(os.path.join(__file__, "../" * 5, "bin/main-scheduler"))
 
 
+# Where an installation puts the documentation.
+_DOCS = os.path.normpath(os.path.join(COMMAND, "../../share/doc/main-scheduler"))
+
+
+def page(name: str) -> str:
+    """The path of a page of the documentation: where it is installed, or else in the project's own folder."""
+    installed = os.path.join(_DOCS, name)
+    return installed if os.path.exists(installed) else name
+
+
 def journal_of(unit: str, *, is_users: bool) -> str:
     """The command that shows the journal of a unit: of the system's service manager, or of a user's."""
     return f"journalctl {'--user ' if is_users else ''}-u {unit}"
@@ -40,6 +50,11 @@ class Place:
     def journal(self) -> str:
         """The command that shows the journal of this scheduler."""
         return journal_of(self.name, is_users=self.is_users)
+
+    @property
+    def systemctl(self) -> str:
+        """The command that speaks to the service manager of this scheduler."""
+        return "systemctl --user" if self.is_users else "systemctl"
 
     @property
     def alert(self) -> str:

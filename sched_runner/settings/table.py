@@ -31,6 +31,7 @@ _GIVEN_TO_MAIN = ("SCHED_RUN", "SCHED_ATTEMPT")
 PLACEHOLDERS = ("status", "message", "duration_ms")
 PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 
+_BEGINNING = "SCHED_"
 _DIGITS = 6
 _STATUSES = 256
 
@@ -150,7 +151,7 @@ def _masked_command(command: Sequence[str]) -> str:
 
 def _masked_url(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}/…" if url else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…" if url else ""  # without user and password
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,9 @@ def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -
         found.append(_unknown_environment(environment))
     known = (*NAMES, *_GIVEN_TO_MAIN)
     found += [
-        f"{words.printable(name)}: no such setting{_nearest(name, NAMES)}"
+        f"{words.printable(name)}: no such setting{_nearest(name, NAMES, _BEGINNING)}"
         for name in sorted(environ)
-        if name.startswith("SCHED_") and name not in known
+        if name.startswith(_BEGINNING) and name not in known
     ]
     if found:
         raise SettingsError(found, settings)
@@ -246,9 +247,11 @@ def _unknown_environment(environment: str) -> str:
     )
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+def _nearest(name: str, known: Iterable[str], beginning: str = "") -> str:
+    """A question with the known name that is nearest; the ``beginning`` that all have makes none of them nearer."""
+    without = [each.removeprefix(beginning) for each in known]
+    near = difflib.get_close_matches(name.removeprefix(beginning), without, n=1)
+    return f" (did you mean {beginning}{near[0]}?)" if near else ""
 
 
 def shown(settings: Settings) -> dict[str, str]:

@@ -56,8 +56,10 @@ def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None
             process = subprocess.Popen(
                 command, stdin=given, stdout=PIPE, stderr=STDOUT, env=environ, start_new_session=True
             )
+        except (FileNotFoundError, PermissionError):
+            raise UndeliveredError(f"{name} is not there, or cannot be executed") from None
         except (OSError, ValueError) as error:
-            raise UndeliveredError(f"{name}: {words.printable(error)}") from None
+            raise UndeliveredError(f"{name}: {words.printable(getattr(error, 'strerror', None) or error)}") from None
     said = _wait(process)
     if said is None:
         raise UndeliveredError(f"{name} was not done after {LASTS:g} s, and was killed")

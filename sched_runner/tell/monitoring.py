@@ -14,7 +14,7 @@ from sched_runner.record.state import State
 from sched_runner.settings.table import Settings, parse_url
 from sched_runner.tell import metrics
 from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, has_placeholders
-from sched_runner.troubles import Trouble, fault_of
+from sched_runner.troubles import Trouble, fault_of, said
 
 _PUBLIC = 0o644  # the node exporter is another user
 
@@ -85,7 +85,7 @@ class Monitoring:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            fault = str(error)
+            fault = said(error)
         self._credential.report(fault)
         self._credential.tell()
         return url

@@ -16,7 +16,7 @@ from sched_runner.record import messages
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.settings.table import PLACEHOLDER
-from sched_runner.troubles import Trouble
+from sched_runner.troubles import Trouble, said
 
 # The longest body, in bytes; receivers cut what is longer (healthchecks.io at 100 kB).
 BODY_BYTES = 10_000
@@ -144,7 +144,7 @@ class Pinger:
         try:
             self._request(ping)
         except OSError as error:
-            return str(error) or type(error).__name__
+            return said(error)
         except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw must not end the pings
             return f"{type(error).__name__} (its words may repeat the address, and are left out)"
         return ""

@@ -329,7 +329,7 @@ def test_a_test_says_what_works_and_what_is_missing(machine, alerts):
     assert found.stdout.splitlines() == [
         "journal: told",
         "neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told",
-        f"not enabled: {path} {timer}; try systemctl enable --now {path} {timer}",
+        f"{path} and {timer} are not enabled; try systemctl enable --now {path} {timer}",
     ]
     service.settings(SCHED_ENV="prod", SCHED_ALERT_MAIL="root", SCHED_ALERT_COMMAND="false")
     machine.run(["systemctl", "enable", path, timer])

@@ -81,7 +81,10 @@ def test_what_works_is_no_fault(machine, service, check):
     service.settings(SCHED_ALERT_COMMAND="sh -c 'cat | tee /tmp/x'", SCHED_ALERT_MAIL="root", SCHED_PYTHON="python3")
     done = check()
     assert done.returncode == 0
-    assert "SCHED_ALERT_MAIL is set, but alerts are not enabled: main-scheduler-alert.path" in done.stdout
+    assert (
+        "SCHED_ALERT_MAIL is set, but main-scheduler-alert.path and main-scheduler-alert.timer are not enabled"
+        in done.stdout
+    )
     machine.run(["rm", service.script_file])
     done = check()
     assert (done.returncode, "is not there (yet)" in done.stdout) == (0, True)
@@ -157,7 +160,7 @@ def test_a_settings_file_that_the_service_cannot_read_is_named(machine, service,
     assert (service.property("ExecMainStatus"), service.property("NRestarts")) == ("78", "0")
     assert f"{service.settings_file} cannot be read" in machine.journal(f"--unit={service.unit}")
     told = machine.run(["main-scheduler", "status"], check=False)
-    assert (told.returncode, "its settings are faulty" in told.stdout) == (3, True)
+    assert (told.returncode, "wrong: the settings are faulty" in told.stdout) == (3, True)
 
 
 def test_a_look_at_a_service_that_is_up_takes_nothing_from_it(machine, service, check):

@@ -34,7 +34,7 @@ def test_a_script_that_writes_beside_itself_is_led_to_the_drop_in_and_then_to_a_
     assert "the drop-in write-beside-script.conf relaxes it" in summary(DATABASE)
     service.drop_in("write-beside-script.conf")
     line = summary(BESIDE)
-    assert "/opt/main-scheduler belongs to another user than the service's" in line
+    assert "the service's user may not write in /opt/main-scheduler: write to $STATE_DIRECTORY" in line
     assert OF_A_DROP_IN not in line
     assert OF_A_DROP_IN not in summary(DATABASE)
 
@@ -43,7 +43,9 @@ def test_another_place_gets_a_drop_in_of_its_own_and_then_a_chown(machine, servi
     machine.run("mkdir -p /srv/out")
     assert "a drop-in with ReadWritePaths=/srv/out relaxes it" in summary(ELSEWHERE)
     service.drop_in("[Service]\nReadWritePaths=/srv/out\n")
-    assert "/srv/out belongs to another user than the service's" in summary(ELSEWHERE)
+    assert "the service's user may not write in /srv/out: write to $STATE_DIRECTORY, or let that user own" in summary(
+        ELSEWHERE
+    )
     machine.run("rm -rf /srv/out")
 
 

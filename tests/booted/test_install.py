@@ -350,6 +350,7 @@ def test_uninstall_keeps_settings_logs_state_and_script(machine, service):
     assert machine.read(service.settings_file) == "SCHED_ENV=prod\n"
     assert not machine.exists("/usr/local/bin/main-scheduler")
     assert service.property("LoadState") == "not-found"
+    assert machine.run(UNINSTALL).stdout.endswith("uninstall.sh: no installation was found\n")
     machine.run(INSTALL)
 
 

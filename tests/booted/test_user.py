@@ -55,7 +55,8 @@ def files_outside_of_the_home(machine):
 
 def test_a_user_installs_starts_and_looks_without_root(machine, ana):
     machine.run("touch /tmp/begin")
-    ana.run(f"{SOURCE}/deploy/install.sh", "--user")
+    installs = (f"{SOURCE}/deploy/install.sh", "--user")
+    assert "next: systemctl --user enable --now main-scheduler; then: main-scheduler" in ana.run(*installs).stdout
     machine.write(SCRIPT, "import os; print('in', os.getcwd(), 'with', os.environ['HOME'])\n")
     start_and_wait(machine, ana)
     assert status(ana)["health"] == "healthy"
@@ -65,6 +66,7 @@ def test_a_user_installs_starts_and_looks_without_root(machine, ana):
     assert ana.run("main-scheduler", "--user", "once").stdout.count(f"in {SCRIPT.rpartition('/')[0]} with {HOME}") == 1
     assert machine.run(["stat", "-c", "%U", f"/proc/{status(ana)['pid']}"]).stdout == f"{USER}\n"
     assert files_outside_of_the_home(machine) == ""
+    assert "next: main-scheduler --user status" in ana.run(*installs).stdout  # it is enabled and up
 
 
 def test_the_settings_are_hers_and_a_reload_takes_them(machine, installed_by_her):
@@ -151,7 +153,8 @@ def test_uninstall_stops_it_and_keeps_what_is_hers_and_purge_leaves_nothing(mach
     assert machine.exists(SETTINGS)
     assert machine.exists(SCRIPT)
     assert not machine.exists(f"{HOME}/.local/bin/main-scheduler")
-    ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user", "--purge")
+    done = ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user", "--purge")
+    assert f"no installation was found below {HOME}/.local; what one had left is removed" in done.stdout
     left = machine.run(f"cd {HOME} && find . -mindepth 1 ! -name '.[bp]*' ! -name .cache").stdout.split()
     assert set(left) <= {"./.config", "./.local", "./.local/bin", "./.local/share", "./.local/state"}
 

@@ -222,7 +222,7 @@ def test_status_on_any_node_says_where_it_runs(cluster):
         told = cluster[name].run("main-scheduler status", check=False)
         assert (told.returncode, told.stdout.splitlines()[0].split(",")[0]) == (0, f"main-scheduler: up (on {place})")
         asked = cluster[name].run("main-scheduler trigger", check=False)
-        assert (asked.returncode, asked.stderr) == (1, f"main-scheduler: main-scheduler is running on {place}\n")
+        assert (asked.returncode, asked.stderr) == (1, f"main-scheduler is running on {place}\n")
         member = "setpriv --reuid=nobody --regid=main-scheduler --clear-groups"
         told = cluster[name].run(f"{member} main-scheduler status", check=False)
         assert (told.returncode, told.stdout) == (4, "")

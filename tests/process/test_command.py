@@ -165,7 +165,7 @@ def test_a_scheduler_of_another_host_is_named_by_its_host_and_never_signalled(si
 
     # The scheduler here writes its own state anew if it finds another.
     wait_until(lambda: "up (on node2)" in elsewhere("status").stdout)
-    asked = (1, "main-scheduler: main-scheduler is running on node2\n")
+    asked = (1, "main-scheduler is running on node2\n")
     wait_until(lambda: ((done := elsewhere("trigger")).returncode, done.stderr) == asked)
 
 

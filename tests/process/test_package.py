@@ -57,6 +57,15 @@ def test_a_prefix_may_end_in_a_slash(tmp_path):
     assert "ExecStart=/usr/bin/main-scheduler run" in unit
 
 
+def test_the_plain_units_name_the_script_without_an_instance(tmp_path):
+    assert stage(CHECKOUT, tmp_path).returncode == 0
+    for manager in ("system", "user"):
+        units = tmp_path / "usr/local/lib/systemd" / manager
+        plain, template = ((units / f"main-scheduler{sign}.service").read_text() for sign in ("", "@"))
+        assert ("/main-scheduler/main.py" in plain, "//main.py" in plain) == (True, False)
+        assert template.replace("/%i/", "/") == plain
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
     """Made from a copy: what is built or left over beside the project's files does not count."""

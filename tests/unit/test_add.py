@@ -10,8 +10,8 @@ import pytest
 from sched_runner import cli
 from sched_runner.commands import add, instance
 from sched_runner.commands.owner import OperatorError
+from sched_runner.commands.report import Report
 from sched_runner.settings import environment_file, places, table
-from sched_runner.settings.table import SettingsError
 
 PLACE = places.installed("reports")
 
@@ -64,16 +64,27 @@ def test_a_name_that_no_instance_can_have_is_refused(name):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"every": "1h30"}, "SCHED_INTERVAL=1h30: a number lacks its unit"),
-        ({"calendar": "* * * * *"}, "is a line of a crontab"),
-        ({"env": "prdo"}, "did you mean prod"),
+        ({"every": "1h30"}, "^--every 1h30: a number lacks its unit"),
+        ({"calendar": "* * * * *"}, r"^--calendar \* \* \* \* \*: .* is a line of a crontab; write --calendar "),
+        ({"env": "prdo"}, "^--env prdo: .*did you mean prod.*, or set --every or --calendar; nothing is added$"),
     ],
 )
 def test_faulty_settings_are_told_before_anything_is_looked_at(script, monkeypatch, options, fault):
     monkeypatch.setattr(instance, "place_of", lambda arguments, command: PLACE)
     arguments = {"instance": "reports", "script": script, "every": "", "calendar": "", "env": "", "no_start": False}
-    with pytest.raises(SettingsError, match=fault):
+    with pytest.raises(OperatorError, match=fault) as told:
         add.main(argparse.Namespace(**arguments | options))
+    assert told.value.exit_status == 78
+
+
+def test_a_script_in_a_home_had_better_be_in_the_directory_of_the_instance(monkeypatch):
+    why = "Permission denied; the drop-in venv-in-home.conf relaxes it"
+    report = Report(faults=[f"a run cannot start: /root/x.py: {why}"])
+    monkeypatch.setattr(add.inspection, "inspect", lambda place, unit: (report, {}))
+    with pytest.raises(OperatorError) as told:
+        add._check(PLACE, table.load({"SCHED_MAIN": "/root/x.py"}, PLACE), {})
+    elsewhere = "put it elsewhere, for instance to /opt/main-scheduler/reports/main.py: nothing is added"
+    assert str(told.value) == f"the sandbox hides /root/x.py from the service: {elsewhere}"
 
 
 def test_an_interval_and_a_calendar_exclude_each_other(capsys):

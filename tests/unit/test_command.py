@@ -4,8 +4,9 @@ import sys
 import pytest
 
 from sched_runner.record.run_record import Run
-from sched_runner.run.command import command, environment, reason
+from sched_runner.run.command import command, environment
 from sched_runner.settings import places, table
+from sched_runner.troubles import said
 
 
 @pytest.fixture
@@ -33,9 +34,9 @@ class Site:
         return command(table.load(settings, places.here(self.directory)), {"PATH": str(self.bin)})
 
     def fault(self, **settings):
-        with pytest.raises(OSError) as caught:  # noqa: PT011 - reason() says more, and is what users read
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - said() says more, and is what users read
             self.command(**settings)
-        return reason(caught.value)
+        return said(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -160,19 +161,6 @@ def test_an_interpreter_that_the_kernel_would_refuse_is_named(site, content, why
     assert site.fault(SCHED_PYTHON="python9") == f"the interpreter {program} {why}"
     (site.bin / "python9").write_bytes(b"#!/bin/sh\n")
     assert site.command(SCHED_PYTHON="python9") == [program, str(site.main)]
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (OSError("in our words"), "in our words"),
-        (OSError(12, "Cannot allocate memory"), "Cannot allocate memory"),
-        (OSError(13, "Permission denied", b"/opt/\xff"), "/opt/\udcff: Permission denied"),
-        (ValueError("embedded null byte"), "embedded null byte"),
-    ],
-)
-def test_why_a_run_could_not_start_is_one_sentence(error, said):
-    assert reason(error) == said
 
 
 def test_main_py_gets_the_environment_but_for_what_belongs_to_the_scheduler_alone():

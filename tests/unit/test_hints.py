@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 
 from sched_runner.run.hints import Place, hint, probe
+from sched_runner.settings import places
 
 DROP_INS = Path(__file__).parents[2] / "deploy/systemd/drop-ins"
 BESIDE = Path("/opt/main-scheduler")
+DENIED = "OSError: [Errno 30] Read-only file system: 'out.csv'"
 
 
 def sandboxed(path):
@@ -85,8 +87,47 @@ def test_another_place_that_is_read_only_gets_a_drop_in_of_its_own(text):
         ("cannot open /srv/out/x: Permission denied at /opt/main-scheduler/main.py line 2.", "/srv/out"),
     ],
 )
-def test_what_a_chown_mends_is_said_to_belong_to_another(text, where):
-    assert told(text, with_drop_ins) == f"{where} belongs to another user than the service's"
+def test_a_directory_where_the_user_may_not_write_is_named(text, where):
+    begin = f"the service's user may not write in {where}: write to $STATE_DIRECTORY"
+    assert told(text, with_drop_ins) == f"{begin}, or let that user own the directory"
+
+
+@pytest.mark.parametrize("number", ["line 3", "3"])
+@pytest.mark.parametrize("refused", ["out.csv", "/opt/main-scheduler/out.csv", "cannot create out.csv"])
+def test_the_script_that_a_shell_names_is_not_the_file_that_was_refused(number, refused):
+    line = f"/opt/main-scheduler/main.py: {number}: {refused}: Permission denied"
+    assert told(line, lambda path: Place(path.endswith("main.py"), "/opt/main-scheduler", of_another=True)).startswith(
+        "the service's user may not write in /opt/main-scheduler: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "name"),
+    [(Place(True, "/srv", of_another=True), "/srv/x"), (Place(False, "/srv", closed=True, of_another=True), "/srv")],
+)
+def test_what_the_user_may_not_read_is_said_to_belong_to_another(seen, name):
+    text = "PermissionError: [Errno 13] Permission denied: '/srv/x'"
+    assert told(text, lambda path: seen) == f"{name} belongs to another user than the service's"
+
+
+def test_nobody_is_told_to_give_a_directory_of_the_system_away():
+    seen = Place(False, "/", of_another=True)
+    said = told("PermissionError: [Errno 13] Permission denied: '/x'", lambda path: seen)
+    assert said == "the service's user may not write in /: write to $STATE_DIRECTORY"
+
+
+def test_a_script_in_a_home_had_better_be_elsewhere():
+    said = told("/home/me/venv/bin/python: Permission denied")
+    assert "put the file below /opt/main-scheduler; the drop-in" in said
+    assert "if the service's user may also enter the directory" in said
+
+
+def test_the_page_is_named_where_it_is_installed(tmp_path, monkeypatch):
+    assert told(DENIED).endswith(", see docs/operating.md")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/operating.md").touch()
+    monkeypatch.setattr(places, "_DOCS", str(tmp_path))
+    assert told(DENIED).endswith(f", see {tmp_path}/docs/operating.md")
 
 
 @pytest.mark.parametrize("look", [sandboxed, with_drop_ins])
@@ -104,6 +145,7 @@ def test_what_a_chown_mends_is_said_to_belong_to_another(text, where):
         "PermissionError: [Errno 1] Operation not permitted",
         "PermissionError: [Errno 13] Permission denied",
         "Error: listen EACCES: permission denied 0.0.0.0:80",
+        "Can't open out.csv: Permission denied at /opt/main-scheduler line 2.",
         "sendmail: no recipients",
         "we use the namespace sandbox: operation not permitted for you",
         "ls: cannot access '/home/x': No such file or directory",

@@ -131,7 +131,8 @@ def test_metrics_are_written_for_others_to_read_and_told_once_where_they_cannot_
     run_once(monitoring, SUCCEEDED, SCHED_METRICS_FILE=str(file))
     run_once(monitoring, SUCCEEDED, SCHED_METRICS_FILE=str(file))
     (line,) = told(caplog)
-    assert line.startswith(f"{file} cannot be written, the schedule goes on: [Errno 2]")
+    assert line.startswith(f"{file} cannot be written, the schedule goes on: {file.parent}/")
+    assert line.endswith(": No such file or directory")
     file.parent.mkdir()
     run_once(monitoring, SUCCEEDED, SCHED_METRICS_FILE=str(file))
     assert told(caplog) == [f"{file} can be written again"]

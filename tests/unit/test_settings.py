@@ -194,6 +194,11 @@ def test_a_misspelt_setting_is_refused_with_the_nearest_name(name, nearest):
     assert faults_of(**{name: "1"}) == [f"{name}: no such setting (did you mean {nearest}?)"]
 
 
+@pytest.mark.parametrize("name", ["SCHED_FOO", "SCHED_", "SCHED_COLOUR"])
+def test_no_name_is_offered_that_is_not_near(name):
+    assert faults_of(**{name: "1"}) == [f"{name}: no such setting"]
+
+
 def test_a_name_of_another_program_is_no_setting():
     assert load(SCHEDULER="x", PATH="/bin", sched_env="prod") == load()
 
@@ -257,6 +262,8 @@ def test_every_setting_is_shown_in_words():
         ("SCHED_ALERT_COMMAND", "curl -H 'Token: secret' ntfy", "curl …"),
         ("SCHED_ALERT_COMMAND", "notify", "notify"),
         ("SCHED_PING_URL", "https://user:secret@hc-ping.com/secret?secret", "https://hc-ping.com/…"),
+        ("SCHED_PING_URL", "http://user:secret@127.0.0.1:18765/secret", "http://127.0.0.1:18765/…"),
+        ("SCHED_PING_URL", "http://[::1]:8000/secret", "http://[::1]:8000/…"),
     ],
 )
 def test_what_may_be_a_secret_is_masked_where_settings_are_shown(name, text, shown):

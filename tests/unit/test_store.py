@@ -477,7 +477,7 @@ def test_while_state_json_cannot_be_written_changes_hold_here_and_it_is_told_onc
     kept.update(State.skip_run)
     assert load(tmp_path).skipped == 5
     assert told(caplog) == [
-        "state.json cannot be written, the schedule goes on: [Errno 27] File too large",
+        "state.json cannot be written, the schedule goes on: File too large",
         "state.json can be written again",
     ]
 

@@ -1,9 +1,10 @@
 import logging
+import socket
 from collections import deque
 
 import pytest
 
-from sched_runner.troubles import Trouble, fault_of
+from sched_runner.troubles import Trouble, fault_of, said
 
 
 @pytest.fixture
@@ -102,7 +103,23 @@ def test_the_fault_of_an_attempt_is_what_the_system_said():
         raise OSError(28, "No space left on device")
 
     assert fault_of(lambda: None) == ""
-    assert fault_of(attempt) == "[Errno 28] No space left on device"
+    assert fault_of(attempt) == "No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (FileNotFoundError(2, "No such file or directory", "/x"), "/x: No such file or directory"),
+        (PermissionError(13, "Permission denied", b"/\xff"), "/\udcff: Permission denied"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (TimeoutError("timed out"), "timed out"),
+        (TimeoutError(), "TimeoutError"),
+        (ValueError("no"), "no"),
+    ],
+)
+def test_a_failure_is_told_in_words_without_its_number(error, words):
+    assert said(error) == words
 
 
 def test_a_fault_of_our_own_is_no_trouble():
