@@ -141,10 +141,15 @@ def is_wanted(unit: Unit) -> bool:
 
 
 def not_enabled(names: Sequence[str]) -> str:
-    """Which of these units systemd does not start at boot, and what changes that; empty if there is none."""
-    off = [name for name, unit in show(names, "UnitFileState").items() if not is_enabled(unit)]
-    are = "is" if len(off) == 1 else "are"
-    return f"{' and '.join(off)} {are} not enabled; try systemctl enable --now {' '.join(off)}" if off else ""
+    """Which of these units are not enabled, or else not up, and what changes that; empty if there is none."""
+    found = show(names, "UnitFileState", "ActiveState")
+    off = [name for name, unit in found.items() if not is_enabled(unit)]
+    down = [name for name, unit in found.items() if unit.get("ActiveState") != "active"]
+    for which, state, verb in ((off, "enabled", "enable --now"), (down, "up", "restart")):
+        if which:
+            are = "is" if len(which) == 1 else "are"
+            return f"{' and '.join(which)} {are} not {state}; try systemctl {verb} {' '.join(which)}"
+    return ""
 
 
 def why_down(unit: Unit, *, is_users: bool = False) -> str:

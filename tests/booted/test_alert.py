@@ -332,17 +332,21 @@ def test_a_test_says_what_works_and_what_is_missing(machine, alerts):
         f"{path} and {timer} are not enabled; try systemctl enable --now {path} {timer}",
     ]
     service.settings(SCHED_ENV="prod", SCHED_ALERT_MAIL="root", SCHED_ALERT_COMMAND="false")
-    machine.run(["systemctl", "enable", path, timer])
+    machine.run(["systemctl", "enable", "--now", path, timer])
+    machine.run(["systemctl", "stop", timer])
     try:
+        found = machine.run(["main-scheduler", "alert", "--test", *instance], check=False)
+        assert found.stdout.splitlines()[3:] == [f"{timer} is not up; try systemctl restart {timer}"]
+        machine.run(["systemctl", "start", timer])
         found = machine.run(["main-scheduler", "alert", "--test", *instance], check=False)
         assert found.stdout.splitlines() == ["journal: told", "mail: told", "command: false ended with exit status 1: "]
         assert found.returncode == 1
         service.settings(SCHED_ENV="prod", SCHED_ALERT_MAIL="root")
         assert machine.run(["main-scheduler", "alert", "--test", *instance]).stdout == "journal: told\nmail: told\n"
     finally:
-        machine.run(["systemctl", "disable", path, timer])
+        machine.run(["systemctl", "disable", "--now", path, timer])
     alerts.await_mail("this is a test of the alerts, nothing is wrong")
-    assert alerts.records() == ["this is a test of the alerts, nothing is wrong"] * 3
+    assert alerts.records() == ["this is a test of the alerts, nothing is wrong"] * 4
 
 
 def test_the_alert_runs_as_the_user_of_the_service_outside_of_its_sandbox(machine, alerts):

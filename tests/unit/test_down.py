@@ -125,6 +125,14 @@ def test_units_that_are_not_enabled_are_named(monkeypatch, names, said):
     assert units.not_enabled(names) == said
 
 
+@pytest.mark.parametrize(
+    ("state", "said"), [("active", ""), ("failed", "a.path is not up; try systemctl restart a.path")]
+)
+def test_an_enabled_unit_that_is_not_up_is_named(monkeypatch, state, said):
+    monkeypatch.setattr(units, "show", lambda *_: {"a.path": {"UnitFileState": "enabled", "ActiveState": state}})
+    assert units.not_enabled(["a.path"]) == said
+
+
 class Held:
     """The lock of a run in progress, which ends at once."""
 
