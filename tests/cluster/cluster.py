@@ -27,7 +27,7 @@ RESOURCE = "main-scheduler"
 UNIT = "main-scheduler.service"
 
 # Shorter than what is shipped, so that the tests don't take an hour: in seconds.
-TOKEN = 2
+TOKEN = 1
 MONITOR = 2
 STOP_GRACE = 5
 
@@ -308,6 +308,13 @@ class Cluster:
                 self[request.name].cut_power()
                 fenced.append(request.name)
                 request.unlink()
+
+    def told(self):
+        """What Pacemaker says of its actions, and the journal of each node that is on."""
+        shown = [self.run("crm_mon --one-shot --operations --failcounts", check=False).stdout]
+        lines = "journalctl --quiet --no-pager --output=short-monotonic --since=-60s --lines=150"
+        shown += [node.run(lines, check=False).stdout for node in self.nodes.values() if node.is_on()]
+        return "\n".join(shown)
 
     def fail_count(self, node):
         found = self[node].run(f"crm_failcount --query --resource {RESOURCE} --node {node}").stdout

@@ -48,6 +48,15 @@ def cluster(cluster_for_all, request):
     return cluster_for_all
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With a failure, show what the cluster says of it: a load decides what Pacemaker sees, and when."""
+    report = yield
+    if report.failed and call.when == "call" and "cluster" in item.funcargs:
+        report.sections.append(("the cluster", item.funcargs["cluster"].told()))
+    return report
+
+
 @pytest.fixture
 def account(cluster, request):
     """Adds a row to the table; returns the overlap of the runs since the test began."""
