@@ -20,6 +20,11 @@ BUILD = (
     *(*BARE, "debhelper", "dh-python", "lintian", "python3-apscheduler", "python3-dotenv", "python3-hypothesis"),
     *("python3-prometheus-client", "python3-pytest", "python3-systemd", "rpm", "scdoc"),
 )
+# The distribution's timers, which would change files at a time of day (kernel-command-line(7), systemd.mask=).
+MASKED = [
+    f"systemd.mask={name}.timer"
+    for name in ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup", "logrotate", "man-db", "e2scrub_all", "fstrim")
+]
 RELEASES = ("bookworm", "trixie")
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "main-scheduler-tests"
@@ -160,12 +165,12 @@ class Machine:
         elif not self.network:
             command.append("--private-network")
         if Path("/run/systemd/system").exists():
-            return command  # the host's systemd makes a scope
+            return [*command, *MASKED]  # the host's systemd makes a scope
         # Two machines in one cgroup would kill each other's services.
         self.cgroup = own_cgroup() / self.name
         self.cgroup.mkdir()
         enter = f'echo $$ > {shlex.quote(str(self.cgroup))}/cgroup.procs; exec "$@"'
-        return ["sh", "-c", enter, "sh", *command, "--keep-unit"]
+        return ["sh", "-c", enter, "sh", *command, "--keep-unit", *MASKED]
 
     def _mount_layers(self):
         """A layer in memory for what changes, like nspawn's own but that a reboot keeps it."""
