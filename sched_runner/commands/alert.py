@@ -118,7 +118,7 @@ def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[st
     missing = [f"the settings are faulty: {words.printable(fault)}" for fault in faults]
     if len(ways) == 1:
         missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")
-    if installation.is_service and (off := units.not_enabled(installation.place.alert_units)):
+    if installation.is_service and (off := units.not_enabled_or_up(installation.place.alert_units)):
         missing.append(off)
     print(*(f"{name}: {fault or 'told'}" for name, fault in results.items()), *missing, sep="\n")
     return 1 if any(results.values()) or missing else ExitStatus.OK

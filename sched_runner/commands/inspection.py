@@ -74,7 +74,7 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
     if unit.get("NeedDaemonReload") == "yes":
         report.warnings.append("files of the unit have changed: they count after systemctl daemon-reload")
     asked = [name for name in ("SCHED_ALERT_MAIL", "SCHED_ALERT_COMMAND") if name in report.given]
-    if asked and (off := units.not_enabled(place.alert_units)):
+    if asked and (off := units.not_enabled_or_up(place.alert_units)):
         report.warnings.append(f"{asked[0]} is set, but {off}")
     return report, origins(lines)
 
@@ -198,7 +198,7 @@ def _why_not_started(name: str, directory: Path) -> str:
     told, deadline = "", time.monotonic() + _LAST_WORDS_LAST
     # Not --unit=: the journal cannot tell the unit of a process of systemd's that has ended before it looks.
     matches = (f"UNIT={name}", "+", f"_SYSTEMD_UNIT={name}")
-    # Even after journalctl --sync, earlier lines may be missing for a moment. They come in the order of sending.
+    # Lines may come late, and journalctl --sync does not wait for them. They come in the order of sending.
     while not _LAST_WORDS.search(told) and time.monotonic() < deadline:
         time.sleep(0.05)
         told = units.said("journalctl", "--output=cat", "--no-pager", "--quiet", "--lines=20", *matches)

@@ -16,7 +16,6 @@ from sched_runner import words
 from sched_runner.commands.owner import OperatorError
 from sched_runner.record import columns
 from sched_runner.record.columns import column
-from sched_runner.record.files import read_text
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
@@ -25,8 +24,9 @@ from sched_runner.run.hints import hint, is_sandboxed, probe
 from sched_runner.schedule import cadence
 from sched_runner.settings import table
 from sched_runner.settings.source import Source
-from sched_runner.settings.table import Settings, parse_url
+from sched_runner.settings.table import Settings
 from sched_runner.tell.deliveries import SENDMAIL
+from sched_runner.tell.pings import url_of_credential
 from sched_runner.troubles import said
 
 _DUE_TIMES = 5
@@ -70,9 +70,10 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
     report.values = table.shown(settings) | {
         name: "faulty" for name in report.given if any(fault.startswith((f"{name}=", f"{name}:")) for fault in found)
     }
-    if not settings.ping_url and (url := _ping_url_of_credential(environ)):
-        report.values["SCHED_PING_URL"] = table.shown(replace(settings, ping_url=url))["SCHED_PING_URL"]
-        report.origins["SCHED_PING_URL"] = "the credential ping-url"
+    with suppress(OSError, ValueError):  # a faulty credential is a fault of its own
+        if not settings.ping_url and (url := url_of_credential(environ)):
+            report.values["SCHED_PING_URL"] = table.shown(replace(settings, ping_url=url))["SCHED_PING_URL"]
+            report.origins["SCHED_PING_URL"] = "the credential ping-url"
     if has_its_eyes:
         report.faults += [words.printable(fault) for fault in faults(settings, environ)]
         report.in_the_way += map(words.printable, _unwritable("SCHED_STATE_DIR", settings.state_dir, ()))
@@ -82,13 +83,6 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
         with suppress(OSError, StateError, OperatorError):
             report.due = list(due_times(settings, look()))
     return report
-
-
-def _ping_url_of_credential(environ: Mapping[str, str]) -> str:
-    """The address in the credential; empty if there is none, or a faulty one, which is a fault of its own."""
-    with suppress(OSError, ValueError):
-        return parse_url(read_text(Path(environ.get("CREDENTIALS_DIRECTORY", "/none"), "ping-url")).strip())
-    return ""
 
 
 def _with_hint(fault: str) -> str:
@@ -213,10 +207,7 @@ def _of_the_proxy(ping_url: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _of_the_credential(environ: Mapping[str, str]) -> Iterator[str]:
-    if directory := environ.get("CREDENTIALS_DIRECTORY"):
-        try:
-            parse_url(read_text(Path(directory, "ping-url")).strip())
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError) as error:
-            yield f"the credential ping-url: {said(error)}"
+    try:
+        url_of_credential(environ)
+    except (OSError, ValueError) as error:
+        yield f"the credential ping-url: {said(error)}"

@@ -71,7 +71,7 @@ def _wait_for_one_of(*pids: int) -> None:
         for pid in pids:
             try:
                 descriptor = os.pidfd_open(pid)
-            except ProcessLookupError:
+            except OSError:  # it is gone, or it was none: pid 0
                 return
             opened.callback(os.close, descriptor)
             poller.register(descriptor, select.POLLIN)
@@ -140,7 +140,7 @@ def is_wanted(unit: Unit) -> bool:
     return is_enabled(unit) or unit.get("ActiveState", "inactive") != "inactive"
 
 
-def not_enabled(names: Sequence[str]) -> str:
+def not_enabled_or_up(names: Sequence[str]) -> str:
     """Which of these units are not enabled, or else not up, and what changes that; empty if there is none."""
     found = show(names, "UnitFileState", "ActiveState")
     off = [name for name, unit in found.items() if not is_enabled(unit)]

@@ -13,8 +13,6 @@ _USER_UNITS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/sys
 
 # The command of the installed service: the package is PREFIX/lib/main-scheduler/sched_runner.
 COMMAND = os.path.normpath(os.path.join(__file__, "../" * 5, "bin/main-scheduler"))
-
-
 # Where an installation puts the documentation.
 _DOCS = os.path.normpath(os.path.join(COMMAND, "../../share/doc/main-scheduler"))
 

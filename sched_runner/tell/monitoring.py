@@ -7,13 +7,13 @@ from pathlib import Path
 
 from sched_runner.output.capture import Tail
 from sched_runner.record import messages
-from sched_runner.record.files import read_text, write_atomic
+from sched_runner.record.files import write_atomic
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
-from sched_runner.settings.table import Settings, parse_url
+from sched_runner.settings.table import Settings
 from sched_runner.tell import metrics
-from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, has_placeholders
+from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, has_placeholders, url_of_credential
 from sched_runner.troubles import Trouble, fault_of, said
 
 _PUBLIC = 0o644  # the node exporter is another user
@@ -75,15 +75,12 @@ class Monitoring:
         self._pinger.close(seconds)
 
     def _url(self, settings: Settings, environ: Mapping[str, str]) -> str:
-        """The address for pings: the setting, or the credential ``ping-url`` (systemd.exec(5), LoadCredential=)."""
-        directory = environ.get("CREDENTIALS_DIRECTORY")
-        if settings.ping_url or not directory:
+        """The address for pings: the setting, or else the credential; empty if there is none."""
+        if settings.ping_url:
             return settings.ping_url
         url, fault = "", ""
         try:
-            url = parse_url(read_text(Path(directory, "ping-url")).strip())
-        except FileNotFoundError:
-            pass
+            url = url_of_credential(environ)
         except (OSError, ValueError) as error:
             fault = said(error)
         self._credential.report(fault)

@@ -8,14 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from sched_runner import words
 from sched_runner.record import messages
+from sched_runner.record.files import read_text
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.settings.table import PLACEHOLDER
+from sched_runner.settings.table import PLACEHOLDER, parse_url
 from sched_runner.troubles import Trouble, said
 
 # The longest body, in bytes; receivers cut what is longer (healthchecks.io at 100 kB).
@@ -42,6 +44,17 @@ def address(url: str, ending: str, run_id: str) -> str:
     parts = urlsplit(url)
     query = "&".join(filter(None, (parts.query, f"rid={run_id}")))
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending, query=query))
+
+
+def url_of_credential(environ: Mapping[str, str]) -> str:
+    """The address in the credential ``ping-url`` (systemd.exec(5), LoadCredential=); empty if there is none.
+
+    Raises OSError, and ValueError for a text that is no address.
+    """
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        with suppress(FileNotFoundError):
+            return parse_url(read_text(Path(directory, "ping-url")).strip())
+    return ""
 
 
 def has_placeholders(url: str) -> bool:

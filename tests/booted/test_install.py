@@ -386,6 +386,19 @@ def test_refusal_elsewhere_names_what_is_missing(machine):
     assert "python3-apscheduler python3-systemd python3-dotenv" in refused.stderr
 
 
+def test_the_man_pages_tool_is_asked_for_even_if_nothing_else_is_missing(machine):
+    """As after ./deploy/run.sh, which installs the libraries; and without scdoc all else is installed."""
+    machine.write("/tmp/bin/apt-get", '#!/bin/sh\necho "$@" >>/tmp/asked\nexit 100\n', 0o755)
+    assert machine.run("command -v scdoc", check=False).stdout == ""
+    said = machine.run(f"PATH=/tmp/bin:$PATH {INSTALL}").stdout
+    machine.run("rm -r /tmp/bin")
+    (asked,) = machine.read("/tmp/asked").splitlines()
+    assert asked.endswith(" scdoc")
+    assert "no man pages, for scdoc is not there" in said
+    assert machine.run("main-scheduler --version").returncode == 0
+    machine.run(f"rm /tmp/asked; {INSTALL}")
+
+
 @pytest.fixture
 def nothing_installed(machine):
     machine.run([UNINSTALL, "--purge"])

@@ -104,3 +104,23 @@ def test_what_keeps_somebody_from_being_told_is_a_fault(tmp_path, setting, fault
     settings = table.load(setting | {"SCHED_STATE_DIR": str(tmp_path), "SCHED_LOG_DIR": str(tmp_path)}, PLACE)
     told = list(report.faults(settings, {"PATH": "/usr/bin:/bin", **setting}))
     assert [fault in text and "token" not in text and "secret" not in text for text in told] == [True] * bool(fault)
+
+
+def test_a_faulty_value_is_shown_as_such_and_has_no_due_times():
+    shown = lines(SCHED_INTERVAL="30 parsecs", SCHED_RETRIES="2")
+    assert "SCHED_INTERVAL faulty from the environment" in shown
+    assert "SCHED_RETRIES 2 from the environment" in shown
+    assert "next due times:" not in shown
+    assert "next due times:" in lines(SCHED_RETRIES="2")
+
+
+def test_the_address_in_the_credential_is_shown_without_what_is_secret_unless_a_setting_wins(tmp_path):
+    address = tmp_path / "ping-url"
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert "SCHED_PING_URL none from the default" in lines(**environ)
+    address.write_text("https://hc-ping.com/secret\n")
+    assert "SCHED_PING_URL https://hc-ping.com/… from the credential ping-url" in lines(**environ)
+    own = "https://example.org/x"
+    assert "SCHED_PING_URL https://example.org/… from the environment" in lines(**environ, SCHED_PING_URL=own)
+    address.write_text("no address")
+    assert "SCHED_PING_URL none from the default" in lines(**environ)

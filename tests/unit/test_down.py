@@ -122,7 +122,7 @@ def test_another_user_than_the_services_tells_no_alert(installed, monkeypatch, i
 )
 def test_units_that_are_not_enabled_are_named(monkeypatch, names, said):
     monkeypatch.setattr(units, "show", lambda *_: {name: {"UnitFileState": "disabled"} for name in names})
-    assert units.not_enabled(names) == said
+    assert units.not_enabled_or_up(names) == said
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_units_that_are_not_enabled_are_named(monkeypatch, names, said):
 )
 def test_an_enabled_unit_that_is_not_up_is_named(monkeypatch, state, said):
     monkeypatch.setattr(units, "show", lambda *_: {"a.path": {"UnitFileState": "enabled", "ActiveState": state}})
-    assert units.not_enabled(["a.path"]) == said
+    assert units.not_enabled_or_up(["a.path"]) == said
 
 
 class Held:

@@ -1,6 +1,7 @@
 """What a restart looks at before and after it."""
 
 import itertools
+import signal
 
 import pytest
 
@@ -45,6 +46,17 @@ def start(*units, done=(True,)):
     systemctl = Systemctl(done)
     restart.start("x", systemctl.start, seen(*units), pause=0)
     return systemctl.starts
+
+
+def test_no_key_of_the_terminal_stops_a_restart_in_its_middle(monkeypatch):
+    held = []
+    monkeypatch.setattr(restart, "unit_named", seen(UP, UP, UP | {"MainPID": "8"}))
+    monkeypatch.setattr(
+        restart, "start", lambda name, systemctl: held.extend(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    )
+    restart.restart("x", now=True)
+    assert {signal.SIGINT, signal.SIGTSTP, signal.SIGHUP} <= {*held}
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {*held}
 
 
 def test_a_service_that_stays_up_has_come_up():
