@@ -66,10 +66,11 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
     (settings, environ, warnings), found = source.read_all()
     report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
     report.in_the_way = list(report.faults)
-    report.given = [name for name in table.NAMES if environ.get(name)]
-    report.values = table.shown(settings) | {
-        name: "faulty" for name in report.given if any(fault.startswith((f"{name}=", f"{name}:")) for fault in found)
-    }
+    faulty = [name for name in table.NAMES if any(fault.startswith((f"{name}=", f"{name}:")) for fault in found)]
+    report.given = [name for name in table.NAMES if environ.get(name) or name in faulty]  # an empty SCHED_ENV is one
+    report.values = table.shown(settings) | dict.fromkeys(faulty, "faulty")
+    if "SCHED_ENV" in faulty:
+        report.values["SCHED_INTERVAL"], report.origins["SCHED_INTERVAL"] = "unknown", "SCHED_ENV"
     with suppress(OSError, ValueError):  # a faulty credential is a fault of its own
         if not settings.ping_url and (url := url_of_credential(environ)):
             report.values["SCHED_PING_URL"] = table.shown(replace(settings, ping_url=url))["SCHED_PING_URL"]

@@ -41,8 +41,8 @@ def _told(records: Iterable[Mapping[str, Any]]) -> Iterable[Run]:
 
 
 def runs(records: Iterable[Mapping[str, Any]], kept: Iterable[Run], since: float, *, failed: bool) -> list[Run]:
-    """The runs that ended from ``since`` on, oldest first: the journal's, and the ``kept`` ones that it lacks."""
-    found = {_key(run): run for run in (*kept, *_told(records))}
+    """The runs that ended from ``since`` on, oldest first: the ``kept`` ones, and those that only the journal has."""
+    found = {_key(run): run for run in (*_told(records), *kept)}
     wanted = (run for run in found.values() if run.started + (run.duration or 0.0) >= since)
     return sorted(
         (run for run in wanted if run.outcome in FAILURES or not failed), key=lambda run: (run.started, run.number)
@@ -61,13 +61,12 @@ def text(found: Sequence[Run], *, coloured: bool, barred: bool) -> str:
 
 
 def _line(run: Run, longest: float | None, *, coloured: bool) -> str:
-    took = run.duration or 0.0
     cells = [
         f"{run.number:5}",
         words.clock_time(run.started),
         f"{mark(run, 1, coloured=coloured)} {run.outcome.value if run.outcome else '':11}",
-        f"{words.duration(took):>12}",
-        *([] if longest is None else [_bar(took / longest)]),
+        f"{messages.how_long(run):>12}",
+        *([] if longest is None else [_bar((run.duration or 0.0) / longest)]),
         f"{words.duration(run.cpu):8}",
         f"{words.size(run.peak_kib):10}",
         messages.cause(run),

@@ -48,6 +48,11 @@ def was(outcome: Outcome | None) -> str:
     return outcome.value if is_verb else f"was {outcome.value}"
 
 
+def how_long(run: Run) -> str:
+    """How long the run took; ``?`` if nobody saw its end."""
+    return "?" if run.duration is None else words.duration(run.duration)
+
+
 def cause(run: Run) -> str:
     """Why a run ended as it did: the reason, else the signal, else an exit status other than 0, else empty."""
     if run.reason:
@@ -72,7 +77,7 @@ def summary(run: Run) -> str:
 
 
 def _ending(run: Run) -> str:
-    took = words.duration(run.duration or 0.0)
+    took = how_long(run)
     if run.outcome is Outcome.SUCCEEDED:
         return f"succeeded in {took}"
     if run.outcome is Outcome.FAILED:

@@ -27,7 +27,8 @@ class Run:
     """A run that is going or has ended.
 
     ``started`` and ``ended`` are in seconds since the epoch; ``started_boottime`` is ``started`` on the boot clock,
-    which also measures ``duration`` (in seconds); ``ended`` and ``duration`` are None as long as the run is going.
+    which also measures ``duration`` (in seconds); ``ended`` and ``duration`` are None as long as the run is going, and
+    stay so if its scheduler was killed: nobody saw the end.
     ``cpu`` is in seconds, ``peak_kib`` the peak resident memory of the largest process of the run in KiB
     (getrusage(2)). ``reason`` is the line that names the error. ``attempt`` counts from 1: a retry is a run with a
     number of its own.
@@ -114,7 +115,7 @@ def ended_from_json(values: Any) -> Run:
     run = from_json(values)
     if run.outcome is None:
         raise ValueError("a run without an outcome")
-    return run if run.duration is not None else replace(run, duration=0.0)
+    return run
 
 
 def journal_fields(run: Run) -> dict[str, object]:
@@ -139,7 +140,8 @@ def from_journal(record: Mapping[str, Any]) -> Run:
             if not isinstance(text, str | int):  # python-systemd turns EXIT_STATUS into a number
                 raise ValueError(f"{f.name}: not one text")
             values[f.name] = f.metadata["restore"](str(text))
-    return ended_from_json(values)
+    run = ended_from_json(values)
+    return run if run.duration is None else replace(run, ended=run.started + run.duration)
 
 
 def metrics(run: Run) -> list[tuple[str, str, float | None]]:

@@ -178,7 +178,7 @@ class State:
         """If a run is noted as going, the run's scheduler was killed: note the run as interrupted, and give it."""
         if self.running is None:
             return None
-        run = replace(self.running, outcome=Outcome.INTERRUPTED, duration=0.0)
+        run = replace(self.running, outcome=Outcome.INTERRUPTED)
         self.running = None
         self._keep(run)
         return run

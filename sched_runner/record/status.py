@@ -156,7 +156,7 @@ class Status:
         runs = self.state.runs[-_SHOWN_RUNS:]
         if not runs:
             return ["  no run has ended yet"]
-        took = [words.duration(run.duration or 0.0).replace(" ", "") for run in runs]
+        took = [messages.how_long(run).replace(" ", "") for run in runs]
         marks = [mark(run, len(text), coloured=coloured) for run, text in zip(runs, took, strict=True)]
         last = runs[-1]
         begun = words.zoned_time(last.started)

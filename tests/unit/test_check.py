@@ -114,6 +114,13 @@ def test_a_faulty_value_is_shown_as_such_and_has_no_due_times():
     assert "next due times:" in lines(SCHED_RETRIES="2")
 
 
+@pytest.mark.parametrize("environment", ["prdo", ""])
+def test_a_faulty_environment_leaves_the_interval_unknown(environment):
+    shown = lines(SCHED_ENV=environment)
+    assert "SCHED_ENV faulty from the environment" in shown
+    assert "SCHED_INTERVAL unknown from SCHED_ENV" in shown
+
+
 def test_the_address_in_the_credential_is_shown_without_what_is_secret_unless_a_setting_wins(tmp_path):
     address = tmp_path / "ping-url"
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}

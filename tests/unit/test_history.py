@@ -11,7 +11,8 @@ STARTED = 1_700_000_000.0
 
 
 def ended(number, outcome=Outcome.SUCCEEDED, duration=1.0, **more):
-    return Run(number, outcome, STARTED + number * 60, duration=duration, **more)
+    started = STARTED + number * 60
+    return Run(number, outcome, started, ended=started + duration, duration=duration, **more)
 
 
 def record(run):
@@ -62,6 +63,11 @@ def numbers(journal=(), kept=(), since=0.0, failed=False):
 
 def test_runs_of_the_journal_and_of_state_json_are_each_there_once_in_order():
     assert numbers(ENDINGS[3:], ENDINGS[:5]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_both_know_is_as_state_json_has_it():
+    exact = replace(ENDINGS[0], started_boottime=5.0, ended=ENDINGS[0].ended + 3600.0)
+    assert history.runs([record(exact)], [exact], 0.0, failed=False) == [exact]
 
 
 def test_a_run_is_there_once_however_its_start_is_rounded_in_the_journal():
@@ -140,6 +146,12 @@ def test_each_run_has_a_line_with_what_it_took_and_the_error():
         ["3", "@180", "✗", "killed", "1", "s", "0", "s", "0.0", "MiB", "SIGKILL"],
         ["4", "@240", "✗", "timed", "out", "1", "s", "0", "s", "0.0", "MiB", "SIGTERM"],
     ]
+
+
+def test_a_run_whose_end_nobody_saw_has_no_duration():
+    lost = replace(ENDINGS[5], ended=None, duration=None)
+    assert history.runs([record(lost)], [], STARTED, failed=False) == [lost]
+    assert [line[4] for line in lines([lost, ENDINGS[0]])[1:]] == ["?", "1"]
 
 
 def test_durations_are_bars_of_the_longest():

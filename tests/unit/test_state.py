@@ -55,6 +55,7 @@ def test_a_run_whose_scheduler_was_killed_is_recorded_as_interrupted():
     interrupted = stored.end_lost_run()
     assert interrupted is not None
     assert (interrupted.number, interrupted.outcome) == (7, Outcome.INTERRUPTED)
+    assert (interrupted.duration, interrupted.ended) == (None, None)  # nobody saw the end
     assert stored.outcomes == {"interrupted": 1}
     assert (stored.running, stored.failures_in_a_row) == (None, 3)
     assert stored.runs == [interrupted]

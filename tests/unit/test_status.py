@@ -151,6 +151,11 @@ def test_the_text_says_why_the_last_run_failed():
     assert shown.endswith("begun @-60: ValueError:\\x1b no")
 
 
+def test_a_run_whose_end_nobody_saw_has_no_duration():
+    lost = replace(WELL.runs[-1], outcome=Outcome.INTERRUPTED, ended=None, duration=None)
+    assert status(replace(WELL, runs=[lost])).text(coloured=False).splitlines()[-2].split() == ["?"]
+
+
 def test_the_text_of_one_with_a_run_going():
     going = replace(WELL, running=Run(2, started=NOW - 5))
     assert (
