@@ -19,7 +19,7 @@ from sched_runner.run import hints
 from sched_runner.schedule import cadence
 from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place
-from sched_runner.settings.table import Settings, SettingsError
+from sched_runner.settings.table import Settings
 
 HELP = "have a further script run, as an instance: write its settings, check and start it"
 _LONGEST = 4000  # characters
@@ -76,10 +76,10 @@ def _values(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _settings(values: Mapping[str, str], place: Place) -> Settings:
     """The settings that the values mean. Raises OperatorError, in whose message they have the names of the options."""
-    try:
-        return table.load(values, place)
-    except SettingsError as error:
-        told = "; ".join([*error.faults, "nothing is added"])
+    settings, faults = table.load(values, place)
+    if not faults:
+        return settings
+    told = "; ".join([*faults, "nothing is added"])
     for name, option in _OPTIONS.items():
         told = told.replace(f"{name}=", f"{option} ").replace(name, option)
     raise OperatorError(told, ExitStatus.CONFIG)

@@ -52,7 +52,7 @@ class Source:
         """The current settings. Raises SettingsError."""
         reading, faults = self.read_all()
         if faults:
-            raise SettingsError(faults, reading.settings)
+            raise SettingsError(faults)
         return reading
 
     def read_all(self) -> tuple[Reading, list[str]]:
@@ -61,10 +61,8 @@ class Source:
         environ = {**self._defaults, **content.values, **self._own}
         hidden = [name for name, value in content.values.items() if self._own.get(name, value) != value]
         warnings = [*content.warnings, *(_hidden(name, self._env_file) for name in sorted(hidden))]
-        try:
-            return Reading(table.load(environ, self._place, content.faults), environ, warnings), []
-        except SettingsError as error:
-            return Reading(error.settings, environ, warnings), error.faults
+        settings, faults = table.load(environ, self._place)
+        return Reading(settings, environ, warnings), content.faults + faults
 
     def _content(self, *, pipes: bool = False) -> Content:
         return Content({}, [], []) if self._env_file is None else environment_file.read(self._env_file, pipes=pipes)

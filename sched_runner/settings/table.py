@@ -185,23 +185,19 @@ NAMES = tuple(row.name for row in ROWS.values())
 
 
 class SettingsError(Exception):
-    """The settings are faulty.
+    """The settings are faulty; ``faults`` holds a sentence for each fault."""
 
-    ``faults`` holds a sentence for each fault; ``settings`` has defaults in the place of the faulty ones.
-    """
-
-    def __init__(self, faults: list[str], settings: Settings) -> None:
+    def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
         self.faults = faults
-        self.settings = settings
 
 
-def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -> Settings:
-    """Read the settings from ``environ``; a setting that it lacks has its default, which may depend on ``place``.
+def load(environ: Mapping[str, str], place: Place) -> tuple[Settings, list[str]]:
+    """The settings in ``environ``, and a sentence for each fault.
 
-    Raises SettingsError with every fault: ``faults``, which the caller has found, and those that are found here.
+    A setting that is faulty, or that ``environ`` lacks, has its default, which may depend on ``place``.
     """
-    found = [*faults]
+    found: list[str] = []
     values = {attribute: _value(row, environ, place, found) for attribute, row in ROWS.items()}
     settings = _completed(Settings(**values), place)
     if environ.get("SCHED_INTERVAL") and environ.get("SCHED_CALENDAR"):
@@ -215,9 +211,7 @@ def load(environ: Mapping[str, str], place: Place, faults: Sequence[str] = ()) -
         for name in sorted(environ)
         if name.startswith(_BEGINNING) and name not in known
     ]
-    if found:
-        raise SettingsError(found, settings)
-    return settings
+    return settings, found
 
 
 def _value(row: Row, environ: Mapping[str, str], place: Place, faults: list[str]) -> Any:

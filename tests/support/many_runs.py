@@ -26,7 +26,7 @@ def make_live(patience: Patience) -> Terminal:
     return Terminal(os.open(os.devnull, os.O_WRONLY), patience, coloured=False)
 
 
-settings = table.load(os.environ, places.here(Path.cwd()))
+settings, _ = table.load(os.environ, places.here(Path.cwd()))
 settings.state_dir.mkdir()
 outputs = Outputs(settings.log_dir, make_live)
 outputs.attach()

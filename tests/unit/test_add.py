@@ -82,7 +82,7 @@ def test_a_script_in_a_home_had_better_be_in_the_directory_of_the_instance(monke
     report = Report(faults=[f"a run cannot start: /root/x.py: {why}"])
     monkeypatch.setattr(add.inspection, "inspect", lambda place, unit: (report, {}))
     with pytest.raises(OperatorError) as told:
-        add._check(PLACE, table.load({"SCHED_MAIN": "/root/x.py"}, PLACE), {})
+        add._check(PLACE, table.load({"SCHED_MAIN": "/root/x.py"}, PLACE)[0], {})
     elsewhere = "put it elsewhere, for instance to /opt/main-scheduler/reports/main.py: nothing is added"
     assert str(told.value) == f"the sandbox hides /root/x.py from the service: {elsewhere}"
 
@@ -116,7 +116,8 @@ def test_the_settings_are_read_back_as_they_were_given(tmp_path, name):
     (tmp_path / "file").write_text(add._text(PLACE, given))
     content = environment_file.read(tmp_path / "file")
     assert (content.values, content.faults) == (given, [])
-    assert table.load(content.values, PLACE).main == tmp_path / name
+    settings, faults = table.load(content.values, PLACE)
+    assert (settings.main, faults) == (tmp_path / name, [])
 
 
 @pytest.mark.parametrize("name", ["a\\b", "a\nSCHED_ENV=prod", "a\x1b", "a\udcff", "'\" #"])

@@ -15,7 +15,7 @@ OWN = Path("/var/lib/main-scheduler-alert@reports")
 
 def installation(tmp_path, *, is_service=True, **settings):
     place = replace(places.installed("reports"), state_dir=tmp_path / "state")
-    reading = Reading(table.load(settings, place), {"HOME": "/var/lib/x", "HTTPS_PROXY": "p"}, [])
+    reading = Reading(table.load(settings, place)[0], {"HOME": "/var/lib/x", "HTTPS_PROXY": "p"}, [])
     return Installation(place, Source({}, None, place), is_service=is_service), reading
 
 

@@ -98,7 +98,7 @@ def test_a_step_of_the_clock_leaves_the_time_to_the_next_run_as_it_was(gap, orig
     ],
 )
 def test_how_often_is_said_in_words(environ, every):
-    assert cadence.of(table.load(environ, places.installed()), NOON).every == every
+    assert cadence.of(table.load(environ, places.installed())[0], NOON).every == every
 
 
 NOW, BOOTTIME = 1_700_000_000.0, 5000.0
@@ -140,12 +140,12 @@ def due_after(last, *, clean=False, boot=THIS_BOOT, boottime=None):
     ],
 )
 def test_the_first_run_is_due_at_once_or_where_the_cadence_resumes(previous, environ, supervised, first):
-    settings = table.load(environ, places.here(Path("/srv")))
+    settings, _ = table.load(environ, places.here(Path("/srv")))
     assert first_due(previous, settings, NOW, BOOTTIME, supervised=supervised) == pytest.approx(first, abs=0.001)
 
 
 def test_a_second_start_after_a_failover_goes_by_the_wall_clock_still():
-    settings = table.load(RESUMED, places.here(Path("/srv")))
+    settings, _ = table.load(RESUMED, places.here(Path("/srv")))
     taken = due_after(NOW - 20, boot="another", boottime=9e9)
     taken.start(settings, Plan("every 1 min", NOW, None, None))
     assert first_due(taken, settings, NOW, BOOTTIME, supervised=True) == pytest.approx(NOW + 40, abs=0.001)

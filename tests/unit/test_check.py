@@ -19,7 +19,7 @@ def status(state=UP, pid: int | None = 42):
 
 
 def next_due(state, *, pid: int | None = 42, **settings):
-    return report.next_due(table.load(settings, PLACE), status(state, pid))
+    return report.next_due(table.load(settings, PLACE)[0], status(state, pid))
 
 
 def found(**environ):
@@ -52,7 +52,7 @@ def test_the_next_run_of_one_that_is_down_is_due_as_if_it_were_started():
 @pytest.mark.parametrize("gap", [None, 0.0, 1.0, 6e9])
 @pytest.mark.parametrize("interval", ["0.1s", "4h", "100y"])
 def test_due_times_can_be_shown_whatever_main_py_has_written_into_the_state(due, gap, interval):
-    settings = table.load({"SCHED_INTERVAL": interval}, PLACE)
+    settings, _ = table.load({"SCHED_INTERVAL": interval}, PLACE)
     times = list(report.due_times(settings, status(replace(UP, next_due=due, gap=gap))))
     assert NOW <= times[0] <= NOW + settings.interval
     assert len(times) == 5
@@ -101,7 +101,7 @@ def test_a_script_that_is_not_there_yet_is_named(monkeypatch):
     ],
 )
 def test_what_keeps_somebody_from_being_told_is_a_fault(tmp_path, setting, fault):
-    settings = table.load(setting | {"SCHED_STATE_DIR": str(tmp_path), "SCHED_LOG_DIR": str(tmp_path)}, PLACE)
+    settings, _ = table.load(setting | {"SCHED_STATE_DIR": str(tmp_path), "SCHED_LOG_DIR": str(tmp_path)}, PLACE)
     told = list(report.faults(settings, {"PATH": "/usr/bin:/bin", **setting}))
     assert [fault in text and "token" not in text and "secret" not in text for text in told] == [True] * bool(fault)
 

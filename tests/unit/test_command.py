@@ -31,7 +31,7 @@ class Site:
         return str(self.bin / name)
 
     def command(self, **settings):
-        return command(table.load(settings, places.here(self.directory)), {"PATH": str(self.bin)})
+        return command(table.load(settings, places.here(self.directory))[0], {"PATH": str(self.bin)})
 
     def fault(self, **settings):
         with pytest.raises(OSError) as caught:  # noqa: PT011 - said() says more, and is what users read
@@ -175,7 +175,7 @@ def test_main_py_gets_the_environment_but_for_what_belongs_to_the_scheduler_alon
         "JOURNAL_STREAM": "1:2",
         "SYSTEMD_EXEC_PID": "1",
     }
-    assert environment(inherited, table.load({"SCHED_ENV": "prod"}, places.installed()), Run(7)) == {
+    assert environment(inherited, table.load({"SCHED_ENV": "prod"}, places.installed())[0], Run(7)) == {
         "PATH": "/bin",
         "EMPTY": "",
         "INVOCATION_ID": "1",
@@ -187,4 +187,5 @@ def test_main_py_gets_the_environment_but_for_what_belongs_to_the_scheduler_alon
 
 
 def test_a_user_who_wants_buffered_output_gets_it():
-    assert environment({"PYTHONUNBUFFERED": ""}, table.load({}, places.installed()), Run(7))["PYTHONUNBUFFERED"] == ""
+    settings, _ = table.load({}, places.installed())
+    assert environment({"PYTHONUNBUFFERED": ""}, settings, Run(7))["PYTHONUNBUFFERED"] == ""

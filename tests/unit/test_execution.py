@@ -20,7 +20,7 @@ class NothingLeft(Sweeper):
 
 
 def execution(directory, popen):
-    settings = table.load({}, places.here(directory))
+    settings, _ = table.load({}, places.here(directory))
     return Execution(settings, {"PATH": "/bin"}, Capture(7, []), NothingLeft(), stop=-1, popen=popen)
 
 

@@ -27,7 +27,7 @@ def monitoring():
 
 def run_once(monitoring, run, environ=None, **settings):
     """Tell of a run from its begin to its end; gives the path and the run id of each ping."""
-    loaded = table.load(settings, places.installed())
+    loaded, _ = table.load(settings, places.installed())
     monitoring.begun(loaded, environ or {}, State())
     monitoring.ended(loaded, environ or {}, State(), run, Tail("stdout"))
     sent = [ping.url.removeprefix(URL).split("?rid=") for ping in monitoring._pinger]
@@ -70,14 +70,14 @@ PUSH = f"{URL}?s={{status}}"
     ],
 )
 def test_an_address_with_placeholders_is_asked_for_once_at_the_end(monitoring, outcome, sent):
-    loaded = table.load({"SCHED_PING_URL": PUSH}, places.installed())
+    loaded, _ = table.load({"SCHED_PING_URL": PUSH}, places.installed())
     monitoring.begun(loaded, {}, State())
     monitoring.ended(loaded, {}, State(), Run(7, outcome, duration=1.0), Tail("stdout"))
     assert [(ping.url, ping.body) for ping in monitoring._pinger] == sent
 
 
 def test_of_a_run_that_is_tried_again_an_address_with_placeholders_hears_nothing(monitoring):
-    loaded = table.load({"SCHED_PING_URL": PUSH}, places.installed())
+    loaded, _ = table.load({"SCHED_PING_URL": PUSH}, places.installed())
     failed = Run(7, Outcome.FAILED, exit_status=1, duration=1.0)
     monitoring.ended(loaded, {}, State(retry=Retry(9.0, 9.0, 2)), failed, Tail("stdout"))
     assert monitoring._pinger == []

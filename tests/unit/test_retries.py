@@ -12,7 +12,7 @@ from sched_runner.settings import places, table
 
 NOW, BOOT = 1_000_000.0, 500.0
 HOUR = 3600.0
-SETTINGS = replace(table.load({}, places.here(Path("/srv"))), retries=3, retry_after=60.0)
+SETTINGS = replace(table.load({}, places.here(Path("/srv")))[0], retries=3, retry_after=60.0)
 
 
 def after(outcome=Outcome.FAILED, attempt=1, settings=SETTINGS, next_due=NOW + HOUR):

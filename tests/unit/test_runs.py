@@ -127,7 +127,7 @@ class Told:
         return note
 
 
-SETTINGS = table.load({}, places.installed())
+SETTINGS, _ = table.load({}, places.installed())
 
 
 def execute(directory, told):

@@ -12,7 +12,7 @@ from sched_runner.settings import places, table
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-SETTINGS = table.load({}, places.here(Path("/srv")))
+SETTINGS, _ = table.load({}, places.here(Path("/srv")))
 BOOT = NOON.timestamp() - 5000  # the boot clock reads 5000 s at noon
 
 

@@ -76,7 +76,9 @@ def test_faults_of_the_file_and_of_the_settings_are_told_at_once_and_the_next_re
     made = source({}, file)
     with pytest.raises(SettingsError) as caught:
         made.read()
-    assert [fault.split(":")[0].split("=")[0] for fault in caught.value.faults] == [str(file), "SCHED_TIMEOUT"]
+    faults = caught.value.faults
+    assert [fault.split(":")[0].split("=")[0] for fault in faults] == [str(file), "SCHED_TIMEOUT"]
+    assert str(caught.value) == "; ".join(faults)
     file.write_text("SCHED_TIMEOUT=5min\n")
     assert made.read().settings.timeout == 300.0
 

@@ -17,7 +17,7 @@ from sched_runner.record.status import Status, one_line
 from sched_runner.settings import places, table
 from sched_runner.tell import metrics
 
-SETTINGS = table.load({}, places.installed())
+SETTINGS, _ = table.load({}, places.installed())
 
 
 def ended(number, outcome=Outcome.SUCCEEDED):
