@@ -1,11 +1,9 @@
-"""The outcome of a run: pure functions from a wait status to an outcome, and from an outcome to an exit status."""
+"""The outcome of a run: pure functions from a wait status to an outcome."""
 
 import os
 import signal
 from collections.abc import Container
 from enum import Enum
-
-from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
 
 
 class Outcome(Enum):
@@ -43,19 +41,6 @@ def decode(wait_status: int | None) -> tuple[int | None, int | None]:
     if os.WIFSIGNALED(wait_status):
         return None, os.WTERMSIG(wait_status)
     return os.WEXITSTATUS(wait_status), None
-
-
-def exit_status(outcome: Outcome | None, status: int | None, signal_number: int | None) -> int:
-    """The exit status with which ``main-scheduler once`` reports a run that ended in this way."""
-    if outcome is Outcome.TIMED_OUT:
-        return ExitStatus.TIMED_OUT
-    if outcome is Outcome.NOT_STARTED:
-        return ExitStatus.NOT_STARTED
-    if outcome is Outcome.INTERRUPTED:
-        return ENDED_BY_CTRL_C
-    if signal_number is not None:
-        return ExitStatus.SIGNAL + signal_number
-    return status or (ExitStatus.OK if outcome is Outcome.SUCCEEDED else ExitStatus.FAULT)
 
 
 def signal_name(number: int) -> str:

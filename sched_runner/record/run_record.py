@@ -5,9 +5,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sched_runner import clock
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
 from sched_runner.record import columns
 from sched_runner.record.columns import column
-from sched_runner.record.outcome import Outcome, exit_status, signal_name, signal_number
+from sched_runner.record.outcome import Outcome, signal_name, signal_number
 
 _SIGNALS = 256
 
@@ -90,8 +91,16 @@ class Run:
         return replace(self, outcome=outcome, ended=max(0.0, clock.wall() - since), duration=duration, **details)
 
     def command_exit_status(self) -> int:
-        """The exit status of ``main-scheduler once``."""
-        return exit_status(self.outcome, self.exit_status, self.signal)
+        """The exit status with which ``main-scheduler once`` reports this run."""
+        if self.outcome is Outcome.TIMED_OUT:
+            return ExitStatus.TIMED_OUT
+        if self.outcome is Outcome.NOT_STARTED:
+            return ExitStatus.NOT_STARTED
+        if self.outcome is Outcome.INTERRUPTED:
+            return ENDED_BY_CTRL_C
+        if self.signal is not None:
+            return ExitStatus.SIGNAL + self.signal
+        return self.exit_status or (ExitStatus.OK if self.outcome is Outcome.SUCCEEDED else ExitStatus.FAULT)
 
 
 def begin(number: int, attempt: int = 1) -> Run:

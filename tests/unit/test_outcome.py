@@ -3,7 +3,7 @@ import signal
 import pytest
 
 from sched_runner.record.messages import summary
-from sched_runner.record.outcome import Outcome, classify, decode, exit_status, signal_name, signal_number
+from sched_runner.record.outcome import Outcome, classify, decode, signal_name, signal_number
 from sched_runner.record.run_record import Run
 
 
@@ -53,7 +53,7 @@ def test_an_ending_has_one_outcome_one_exit_status_and_its_words(
     ending = classify(status, timed_out=timed_out, interrupted=interrupted)
     run = Run(7, ending, duration=1.5, exit_status=code, signal=number, cpu=0.25, peak_kib=23962)
     assert ending is outcome
-    assert exit_status(ending, code, number) == exit_once == run.command_exit_status()
+    assert run.command_exit_status() == exit_once
     assert summary(run) == f"{said} (CPU 0.25 s, peak memory 23.4 MiB)"
 
 
@@ -65,8 +65,8 @@ def test_a_run_that_could_not_start_says_why_and_nothing_of_what_it_used():
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.SUCCEEDED])
 def test_no_outcome_but_success_exits_0(outcome):
-    assert exit_status(outcome, None, None) != 0
-    assert exit_status(outcome, 0, None) != 0
+    assert Run(7, outcome).command_exit_status() != 0
+    assert Run(7, outcome, exit_status=0).command_exit_status() != 0
 
 
 @pytest.mark.parametrize(
