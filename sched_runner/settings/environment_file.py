@@ -110,26 +110,22 @@ def _fault(line: str) -> str:
         return "is not NAME=value"
     if re.match(r"export\s", name):
         return "leave out export: systemd does not know it"
-    name, value = name.rstrip(), value.strip(" \t")
+    name = name.rstrip()
     if not _NAME.match(name):
         return f"{name!r} is no name: use letters, digits and underscores"
+    return _fault_of_value(value.strip(" \t"))
+
+
+def _fault_of_value(value: str) -> str:
     if "\\" in value:
         return "has a backslash, which systemd and python-dotenv read differently; do without it"
-    return _quoted_fault(value) if value[:1] in ("'", '"') else _raw_fault(value)
-
-
-def _quoted_fault(value: str) -> str:
-    quote = value[0]
+    quote = value[:1]
+    if quote not in ("'", '"'):
+        return "put the comment on a line of its own, or the value in quotes" if re.search(r"(^|\s)#", value) else ""
     if len(value) < 2 or not value.endswith(quote):
         return "put one pair of quotes round the whole value, and comments on a line of their own"
     if quote in value[1:-1]:
         return f"has a {quote} between its quotes; use the other kind of quote round the value"
-    return ""
-
-
-def _raw_fault(value: str) -> str:
-    if re.search(r"(^|\s)#", value):
-        return "put the comment on a line of its own, or the value in quotes"
     return ""
 
 

@@ -1,8 +1,10 @@
 """Lengths of time, as operators write them."""
 
+import ast
 import json
 import math
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -83,23 +85,12 @@ def parse_interval(text: str) -> float:
 
 
 def _mapping(text: str) -> dict[Any, Any]:
-    try:
-        mapping: dict[Any, Any] = json.loads(text)
-    except (ValueError, RecursionError):
-        mapping = _python_mapping(text)
-    return mapping
-
-
-def _python_mapping(text: str) -> dict[Any, Any]:
-    import ast
-
-    try:
-        mapping = ast.literal_eval(text.strip())
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        mapping = None
-    if not isinstance(mapping, dict):
-        raise ValueError('not a mapping; write it like {"hours": 7, "minutes": 30}')
-    return mapping
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            mapping = read(text.strip())
+            if isinstance(mapping, dict):
+                return mapping
+    raise ValueError('not a mapping; write it like {"hours": 7, "minutes": 30}')
 
 
 def _mapping_seconds(mapping: dict[Any, Any]) -> float:
