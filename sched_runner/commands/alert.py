@@ -13,6 +13,7 @@ from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
 from sched_runner.exit_status import ExitStatus
 from sched_runner.record import files, status, store
+from sched_runner.record.columns import read_or_new
 from sched_runner.record.state import State
 from sched_runner.settings.source import Reading
 from sched_runner.troubles import said
@@ -59,7 +60,7 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
         found = installation.look()
     except (OSError, store.StateError, OperatorError) as error:
         found, unread = status.of(installation.place.name, None, State()), said(error)
-    failure = alerts.failure(files.read_object(reading.settings.state_dir / store.FAILURE))
+    failure = read_or_new(alerts.Failure, files.read_object(reading.settings.state_dir / store.FAILURE))
     return alerts.troubles(found, failure, reading.settings.alert_after, faults, unread), found.state
 
 

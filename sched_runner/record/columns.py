@@ -34,6 +34,14 @@ def read(record_type: type[T], values: Any) -> T:
     return record_type(**found)
 
 
+def read_or_new(record_type: type[T], values: Any) -> T:
+    """The record in a JSON object, or a new one if the object is faulty: main.py may have put anything there."""
+    try:
+        return read(record_type, values)
+    except ValueError:
+        return record_type()
+
+
 def integer(value: Any) -> int:
     """A whole number from 0 on."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2 * _MOST_COUNTED:

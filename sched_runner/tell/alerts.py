@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sched_runner import words
 from sched_runner.record import columns, messages
@@ -46,22 +45,6 @@ class Failure:
 
     number: int = column(columns.integer, 0)
     tail: list[str] = column(columns.list_of(columns.text, 50), list)
-
-
-def failure(values: Any) -> Failure:
-    """What last_failure.json says; nothing if the file is faulty: the script may have put anything there."""
-    try:
-        return columns.read(Failure, values)
-    except ValueError:
-        return Failure()
-
-
-def told(values: Any) -> Told:
-    """What the memory says of one way of telling; nothing if that is faulty: the script may have put anything there."""
-    try:
-        return columns.read(Told, values)
-    except ValueError:
-        return Told()
 
 
 def troubles(

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sched_runner.record import files
-from sched_runner.tell import alerts
+from sched_runner.record.columns import read_or_new
 from sched_runner.tell.alerts import Told
 from sched_runner.troubles import fault_of
 
@@ -19,7 +19,7 @@ class Memory:
     def __init__(self, directory: Path, now: float) -> None:
         """Read the file, but ignore what it says was told after ``now``: that cannot be true."""
         self._file = directory / "last_alert.json"
-        found = {way: alerts.told(values) for way, values in files.read_object(self._file).items()}
+        found = {way: read_or_new(Told, values) for way, values in files.read_object(self._file).items()}
         self._told = {way: told for way, told in found.items() if told.when <= now}
         if not self._file.exists():
             self._save()

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from sched_runner.record.columns import read_or_new
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import Retry, State
@@ -221,10 +222,10 @@ def test_nothing_is_well_again_without_a_success_since_the_alert(state, after, b
     ],
 )
 def test_a_report_that_main_py_has_poisoned_says_nothing(values):
-    assert alerts.failure(values) == Failure()
+    assert read_or_new(Failure, values) == Failure()
 
 
 @pytest.mark.parametrize("values", [None, [], "stale", 7, {"kind": 7}, {"count": 1.5}, {"success": "yes"}])
 @pytest.mark.parametrize("when", [NOW, "now", -1, 10**400, float("nan"), None])
 def test_a_memory_that_is_poisoned_is_none(values, when):
-    assert alerts.told(values | {"when": when} if isinstance(values, dict) else values) == Told()
+    assert read_or_new(Told, values | {"when": when} if isinstance(values, dict) else values) == Told()

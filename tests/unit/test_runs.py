@@ -8,7 +8,7 @@ import pytest
 
 from sched_runner import clock
 from sched_runner.output.capture import Piece, Tail
-from sched_runner.record import store
+from sched_runner.record import columns, store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.outcome import FAILURES, Outcome
 from sched_runner.record.run_record import Run
@@ -96,7 +96,7 @@ def test_a_failure_is_kept_with_its_words_its_figures_and_the_end_of_its_output(
     assert found["summary"].startswith("run 7 failed with exit status 3 after 2 s")
     assert found["headline"] == "run 7 failed: ValueError: no"
     assert (found["failures_in_a_row"], found["tail"], found["recovered"]) == (1, ["one", "two"], None)
-    read_back = alerts.failure(found)
+    read_back = columns.read(alerts.Failure, found)
     assert (read_back.number, read_back.tail) == (7, ["one", "two"])
 
 
