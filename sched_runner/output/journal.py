@@ -116,6 +116,4 @@ def _connect(identifier: str, priority: int) -> int:
     """Open a stream to the journal, as systemd-cat(1) does; gives its descriptor. Raises OSError."""
     # No level prefix: a line of main.py that begins with <3> must not change its own priority.
     with journal.stream(identifier, priority, level_prefix=False) as stream:
-        descriptor = os.dup(stream.fileno())
-    os.set_blocking(descriptor, False)
-    return descriptor
+        return os.dup(stream.fileno())

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from sched_runner.output.capture import Sink
 from sched_runner.output.patient_stream import Patience
@@ -12,7 +12,6 @@ from sched_runner.record import messages
 from sched_runner.troubles import Trouble
 
 
-@runtime_checkable
 class Output(Sink, Protocol):
     """A log handler that takes the lines of main.py too; its ``troubles`` say if it cannot write them."""
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from sched_runner import __version__, clock, words
 from sched_runner.record import run_record
 from sched_runner.record.outcome import Outcome
-from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
 
 
@@ -54,7 +53,7 @@ def _metrics(state: State) -> list[_Metric]:
         _plain("last_failure_timestamp_seconds", "When the last run that failed ended.", state.last_failure),
         _plain("next_run_timestamp_seconds", "When the next run is due.", state.next_due),
         _plain("success_expected_timestamp_seconds", "Until when the next success is to come.", _expected(state)),
-        *(_plain(*metric) for metric in run_record.metrics(last or Run()) if last),
+        *(_plain(*metric) for metric in (run_record.metrics(last) if last else ())),
         _Metric("build_info", "gauge", "The version of main-scheduler.", [({"version": __version__}, 1)]),
     ]
 

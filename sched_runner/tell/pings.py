@@ -102,10 +102,8 @@ class Pinger:
 
     def close(self, seconds: float) -> None:
         """Wait for the pings that are under way, but no longer than ``seconds``."""
-        deadline = time.monotonic() + seconds
         with self._queue.all_tasks_done:
-            while self._queue.unfinished_tasks and (left := deadline - time.monotonic()) > 0:
-                self._queue.all_tasks_done.wait(left)
+            self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, seconds)
 
     def _is_working(self) -> bool:
         """Start the thread if there is none yet; gives False if the system has no thread left for us."""
