@@ -6,7 +6,6 @@ import fcntl
 import logging
 import math
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.output.capture import Piece, tagged
-from sched_runner.record.files import NOT_REGULAR, open_own, set_aside
+from sched_runner.record.files import NotRegularError, open_regular, set_aside
 from sched_runner.troubles import Trouble, fault_of
 
 # logrotate's "size 1M" takes files of 1,048,576 bytes and above: our files stay one byte below.
@@ -174,31 +173,18 @@ class RotatingFile(RotatingFileHandler):
 
     def _open_file(self) -> FileIO:
         Path(self.baseFilename).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = self._open_regular()
-        if descriptor is None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        try:
+            descriptor = open_regular(self.baseFilename, flags, _MODE)
+        except NotRegularError:  # main.py has put it there
             self._set_aside(self.baseFilename)
-            descriptor = self._open_regular()
-        if descriptor is None:
-            raise OSError(errno.EINVAL, "what is no regular file is put there again and again")
+            descriptor = open_regular(self.baseFilename, flags, _MODE)
         self._refused_at = None
         with contextlib.suppress(OSError):
             os.fchmod(descriptor, _MODE)  # whatever the umask is
         size = os.fstat(descriptor).st_size
         self._torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # torn by a writer that was killed
         return FileIO(descriptor, "ab")
-
-    def _open_regular(self) -> int | None:
-        """Open the file without following a link and without waiting; None if main.py has put something else there."""
-        try:
-            descriptor = open_own(self.baseFilename, os.O_RDWR | os.O_APPEND | os.O_CREAT, _MODE)
-        except OSError as error:
-            if error.errno in NOT_REGULAR:
-                return None
-            raise
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return descriptor
-        os.close(descriptor)
-        return None
 
     def _is_ours(self, file: FileIO | None) -> bool:
         try:

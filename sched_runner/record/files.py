@@ -12,18 +12,38 @@ import stat
 from pathlib import Path
 from typing import Any
 
-NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
+_NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
 _MODE = 0o640
 _LARGEST = 1024 * 1024  # bytes
 _ASIDES = 9
 
 
-def open_own(path: str, flags: int, mode: int) -> int:
-    """Open a file as os.open() does, but follow no link and do not wait; restore rights that its owner has lost.
+class NotRegularError(OSError):
+    """A link, a FIFO, a directory or the like is in the place of a regular file."""
 
-    Otherwise, a script that takes these rights away could keep the service from starting for good. Raises OSError.
+    def __init__(self, path: str) -> None:
+        super().__init__(0, "is not a regular file", path)
+
+
+def open_regular(path: str, flags: int, mode: int) -> int:
+    """Open a regular file as os.open() does, but follow no link and do not wait. Raises OSError, NotRegularError."""
+    try:
+        descriptor = _open_own(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno in _NOT_REGULAR:
+            raise NotRegularError(path) from None
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise NotRegularError(path)
+
+
+def _open_own(path: str, flags: int, mode: int) -> int:
+    """Open a file; restore rights that its owner has lost. Raises OSError.
+
+    Otherwise, a script that takes these rights away could keep the service from starting for good.
     """
-    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         return os.open(path, flags, mode)
     except PermissionError:
@@ -36,19 +56,12 @@ def open_own(path: str, flags: int, mode: int) -> int:
 
 
 def read_text(path: Path) -> str:
-    """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if ``path`` is something else."""
-    with open(path, "rb", buffering=0, opener=_open_cautiously) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{path} is not a regular file")
+    """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if it is longer or no text."""
+    with open(path, "rb", buffering=0, opener=lambda path, flags: open_regular(path, flags, _MODE)) as file:
         data = file.read(_LARGEST + 1) or b""
     if len(data) > _LARGEST:
         raise ValueError(f"{path} is larger than 1 MiB")
     return data.decode()
-
-
-def _open_cautiously(path: str, flags: int) -> int:
-    # open() calls this function, and closes the descriptor again if it belongs to a directory.
-    return open_own(path, flags, _MODE)
 
 
 def read_json(path: Path) -> Any:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sched_runner.record.files import open_own
+from sched_runner.record.files import open_regular
 
 _NAME = "lock"
 _MODE = 0o600  # a process that can open the file can hold its locks
@@ -47,11 +47,7 @@ class LockFile:
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT if self._writable else os.O_RDONLY
-        # A link, a FIFO or a device in the place of the file was not put there by this program: refuse it.
-        descriptor = open_own(self._path, flags, _MODE)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(0, "is not a regular file", self._path)
+        descriptor = open_regular(self._path, flags, _MODE)
         if self._writable:
             with contextlib.suppress(OSError):
                 os.fchmod(descriptor, _MODE)

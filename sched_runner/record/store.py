@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sched_runner.record import files
 from sched_runner.record import state as states
-from sched_runner.record.files import NOT_REGULAR, set_aside, write_atomic
+from sched_runner.record.files import NotRegularError, set_aside, write_atomic
 from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
 from sched_runner.troubles import Trouble, fault_of
@@ -34,12 +34,10 @@ def load(directory: Path) -> State:
         return states.from_json(files.read_json(path))
     except FileNotFoundError:
         return State()
+    except NotRegularError:
+        raise StateError(f"{path} is not a regular file") from None
     except ValueError as error:
         raise StateError(f"{path} is faulty: {error}") from None
-    except OSError as error:
-        if error.errno in NOT_REGULAR:
-            raise StateError(f"{path} is not a regular file") from None
-        raise
 
 
 def open_lock(directory: Path) -> LockFile:
@@ -51,10 +49,8 @@ def _with_regular(path: Path, attempt: Callable[[], T]) -> T:
     """Call ``attempt``; if no regular file is at ``path``, set aside what is there and call again. Raises OSError."""
     try:
         return attempt()
-    except OSError as error:
-        if error.errno not in (*NOT_REGULAR, 0):
-            raise
-    log.warning("%s is no regular file; it is kept as %s", path, set_aside(path))
+    except NotRegularError:
+        log.warning("%s is no regular file; it is kept as %s", path, set_aside(path))
     return attempt()
 
 

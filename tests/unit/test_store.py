@@ -168,7 +168,7 @@ def refuse(*_, **__):
 def test_a_file_that_may_not_be_made_is_refused_in_the_words_of_the_system(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PermissionError):
-        files.open_own(str(tmp_path / "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        files.open_regular(str(tmp_path / "lock"), os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def test_whether_a_scheduler_by_hand_is_up_is_unknown_to_whom_its_lock_is_closed(tmp_path, monkeypatch):
