@@ -15,7 +15,6 @@ from typing import Any
 _NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
 _MODE = 0o640
 _LARGEST = 1024 * 1024  # bytes
-_ASIDES = 9
 
 
 class NotRegularError(OSError):
@@ -99,6 +98,15 @@ def write_atomic(path: Path, text: str, *, durable: bool = True, mode: int = _MO
         sync(path.parent)
 
 
+def write_own(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace a file as write_atomic does, but set a directory aside that main.py has put there. Raises OSError."""
+    try:
+        write_atomic(path, text, durable=durable)
+    except IsADirectoryError:
+        set_aside(path)
+        write_atomic(path, text, durable=durable)
+
+
 def _open_new(path: Path, mode: int) -> tuple[Path, int]:
     """Make a new file beside ``path``; something that is already there, such as a FIFO, is not opened."""
     new = path.with_name(f".{path.name}.new")
@@ -123,11 +131,10 @@ def sync(path: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename what is at ``path``, so that a new file can begin there, and give the new name. Raises OSError."""
-    for ending in ("", *range(_ASIDES)):
-        aside = path.with_name(f"{path.name}.faulty{ending}")
-        with contextlib.suppress(OSError):  # a directory has this name
-            os.replace(path, aside)
-            return aside
-    aside = path.with_name(f"{path.name}.faulty-{os.urandom(4).hex()}")
-    os.replace(path, aside)
+    aside = path.with_name(f"{path.name}.faulty")
+    try:
+        os.replace(path, aside)
+    except OSError:  # a directory has this name
+        aside = path.with_name(f"{path.name}.faulty-{os.urandom(4).hex()}")
+        os.replace(path, aside)
     return aside

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sched_runner.record import files
 from sched_runner.record import state as states
-from sched_runner.record.files import NotRegularError, set_aside, write_atomic
+from sched_runner.record.files import NotRegularError, set_aside, write_own
 from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
 from sched_runner.troubles import Trouble, fault_of
@@ -102,7 +102,7 @@ class Store:
 
     def write(self, name: str, text: str) -> None:
         """Write a file beside the state, atomically and durably; if that fails, the next update logs the fault."""
-        self._report(name, lambda: write_atomic(self._directory / name, text))
+        self._report(name, lambda: write_own(self._directory / name, text))
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON object as ``write`` does."""
@@ -157,7 +157,7 @@ class Store:
             log.warning("%s; it cannot be set aside: %s", error, fault)
 
     def _save(self, *, durable: bool) -> None:
-        write_atomic(self._directory / STATE, json.dumps(states.as_json(self.state), indent=1) + "\n", durable=durable)
+        write_own(self._directory / STATE, json.dumps(states.as_json(self.state), indent=1) + "\n", durable=durable)
         self._version = self._read_version()
 
     def _read_version(self) -> tuple[int, ...]:
@@ -168,10 +168,4 @@ class Store:
         return ()
 
     def _report(self, name: str, attempt: Callable[[], object]) -> None:
-        trouble = self._troubles.setdefault(name, Trouble(name))
-        fault = fault_of(attempt)
-        if fault and os.path.isdir(self._directory / name):  # a rename cannot replace a directory
-            with contextlib.suppress(OSError):
-                set_aside(self._directory / name)
-            fault = fault_of(attempt)
-        trouble.report(fault)
+        self._troubles.setdefault(name, Trouble(name)).report(fault_of(attempt))

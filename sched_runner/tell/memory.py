@@ -40,9 +40,7 @@ class Memory:
 
     def _replace(self, text: str) -> None:
         self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        if self._file.is_dir():  # a script may have made a directory there, so that nothing is remembered
-            files.set_aside(self._file)
-        files.write_atomic(self._file, text)
+        files.write_own(self._file, text)
 
     def _overwrite(self, text: str) -> None:
         descriptor = os.open(self._file, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
