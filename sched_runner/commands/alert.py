@@ -91,13 +91,12 @@ def _ways(installation: Installation, reading: Reading) -> dict[str, "Way"]:
 def _output(installation: Installation) -> "Output":
     """The journal for an alert about a service, even in a terminal; otherwise the live output."""
     from sched_runner.output.live import live
-    from sched_runner.output.patient_stream import Patience
 
     if not installation.is_service:
-        return live(environ(), installation.place.name, Patience())
+        return live(environ(), installation.place.name)
     from sched_runner.output.journal import Journal
 
-    return Journal(installation.place.name, Patience())
+    return Journal(installation.place.name)
 
 
 def _environment(installation: Installation, reading: Reading) -> Mapping[str, str]:

@@ -57,7 +57,7 @@ def _make(installation: Installation, reading: Reading) -> int:
     lock = _lock(installation, directory)
     stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     terminal = {name: value for name, value in environ().items() if name != "JOURNAL_STREAM"}
-    outputs = Outputs(reading.settings.log_dir, lambda patience: live(terminal, name, patience))
+    outputs = Outputs(reading.settings.log_dir, live(terminal, name))
 
     def end_run() -> None:
         outputs.hurry()

@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
     environ = dict(os.environ)
     place, source = source_of(arguments, environ)
     reading = source.read()
-    outputs = Outputs(reading.settings.log_dir, lambda patience: live(environ, place.name, patience))
+    outputs = Outputs(reading.settings.log_dir, live(environ, place.name))
     try:
         Service(source, reading, outputs, signals, Monitoring(place.name), environ).run()
     except AlreadyRunningError as error:

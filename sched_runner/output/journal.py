@@ -33,13 +33,14 @@ _CHANNEL_PRIORITIES = {"stdout": journal.LOG_INFO, "stderr": journal.LOG_NOTICE}
 class Journal(logging.Handler):
     """Sends records and lines to the journal under ``identifier``."""
 
-    def __init__(self, identifier: str, patience: Patience) -> None:
+    def __init__(self, identifier: str) -> None:
         super().__init__()
         self._identifier = identifier
+        self.patience = Patience()
         self._trouble = Trouble("the journal")
         self._streams = {
             channel: PatientStream(
-                "the journal", partial(_connect, identifier, priority), patience, given_up=self._has_given_up
+                "the journal", partial(_connect, identifier, priority), self.patience, given_up=self._has_given_up
             )
             for channel, priority in _CHANNEL_PRIORITIES.items()
         }

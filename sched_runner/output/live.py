@@ -4,19 +4,18 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
-from sched_runner.output.outputs import Output
-from sched_runner.output.patient_stream import Patience
+from sched_runner.output.outputs import Live
 
 
-def live(environ: Mapping[str, str], name: str, patience: Patience) -> Output:
+def live(environ: Mapping[str, str], name: str) -> Live:
     """The output that shows the lines of the scheduler called ``name`` live."""
     if is_journal(environ, 1):
         from sched_runner.output.journal import Journal
 
-        return Journal(name, patience)
+        return Journal(name)
     from sched_runner.output.terminal import Terminal
 
-    return Terminal(1, patience, coloured=is_coloured(environ))
+    return Terminal(1, coloured=is_coloured(environ))
 
 
 def is_journal(environ: Mapping[str, str], descriptor: int) -> bool:

@@ -1,7 +1,6 @@
 """Where everything goes: scheduler.log, scheduler.err, and live to the journal or the terminal."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -21,12 +20,17 @@ class Output(Sink, Protocol):
         """Take a record of the scheduler's own."""
 
 
+class Live(Output, Protocol):
+    """The live output; ``patience`` says until when it waits for a slow reader."""
+
+    patience: Patience
+
+
 class Outputs:
     """The sinks of the lines of main.py, which are also the handlers of the scheduler's own records."""
 
-    def __init__(self, log_dir: Path, make_live: Callable[[Patience], Output]) -> None:
-        self._patience = Patience()
-        live = make_live(self._patience)
+    def __init__(self, log_dir: Path, live: Live) -> None:
+        self._patience = live.patience
         logfile = RotatingFile(log_dir / "scheduler.log")
         logfile.setFormatter(LineFormatter())
         errors = RotatingFile(log_dir / "scheduler.err")

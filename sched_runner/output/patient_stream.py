@@ -26,7 +26,7 @@ Write = Callable[[memoryview], int]
 
 
 class Patience:
-    """Until when streams wait for slow readers at all; all streams of a process share one."""
+    """Until when streams wait for slow readers at all; all streams of an output share one."""
 
     def __init__(self) -> None:
         self._run_until = self._stop_until = math.inf

@@ -15,10 +15,11 @@ from sched_runner.words import DIM, RED, YELLOW, painted
 class Terminal(logging.Handler):
     """Writes to a descriptor, in colours if ``coloured``."""
 
-    def __init__(self, descriptor: int, patience: Patience, *, coloured: bool) -> None:
+    def __init__(self, descriptor: int, *, coloured: bool) -> None:
         super().__init__()
         self._coloured = coloured
-        self._stream = PatientStream("the terminal", lambda: _reopened(descriptor), patience)
+        self.patience = Patience()
+        self._stream = PatientStream("the terminal", lambda: _reopened(descriptor), self.patience)
         self.troubles = [self._stream.trouble]
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 from sched_runner.output.outputs import Outputs
-from sched_runner.output.patient_stream import Patience
 from sched_runner.output.terminal import Terminal
 from sched_runner.record.lock import LockFile
 from sched_runner.record.store import Store
@@ -22,13 +21,9 @@ def census() -> list[int]:
     return [int(rss.split()[1]), len(os.listdir("/proc/self/fd")), threading.active_count(), len(children)]
 
 
-def make_live(patience: Patience) -> Terminal:
-    return Terminal(os.open(os.devnull, os.O_WRONLY), patience, coloured=False)
-
-
 settings, _ = table.load(os.environ, places.here(Path.cwd()))
 settings.state_dir.mkdir()
-outputs = Outputs(settings.log_dir, make_live)
+outputs = Outputs(settings.log_dir, Terminal(os.open(os.devnull, os.O_WRONLY), coloured=False))
 outputs.attach()
 become_subreaper()
 lock = LockFile(settings.state_dir)

@@ -4,15 +4,16 @@ import pytest
 
 from sched_runner.output.capture import Piece
 from sched_runner.output.outputs import Outputs
+from sched_runner.output.patient_stream import Patience
 from sched_runner.troubles import Trouble
 
 
 class Live(logging.Handler):
     """In the place of the journal or the terminal."""
 
-    def __init__(self, patience):
+    def __init__(self):
         super().__init__()
-        self.patience = patience
+        self.patience = Patience()
         self.troubles = [Trouble("the terminal")]
         self.messages = []
         self.lines = []
@@ -36,7 +37,7 @@ def root():
 
 @pytest.fixture
 def outputs(tmp_path, root):
-    made = Outputs(tmp_path, Live)
+    made = Outputs(tmp_path, Live())
     made.attach()
     return made
 

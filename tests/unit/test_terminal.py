@@ -4,7 +4,6 @@ import os
 import pytest
 
 from sched_runner.output.capture import Piece
-from sched_runner.output.patient_stream import Patience
 from sched_runner.output.terminal import Terminal
 
 
@@ -14,7 +13,7 @@ def shown():
     reader, writer = os.pipe()
 
     def show(use, *, coloured):
-        terminal = Terminal(writer, Patience(), coloured=coloured)
+        terminal = Terminal(writer, coloured=coloured)
         use(terminal)
         return os.read(reader, 65536).decode()
 
@@ -53,7 +52,7 @@ def test_a_line_is_coloured_only_where_asked_for(shown, use, coloured, text):
 
 def test_the_shell_s_own_pipe_still_blocks_afterwards():
     reader, writer = os.pipe()
-    line(Terminal(writer, Patience(), coloured=False))
+    line(Terminal(writer, coloured=False))
     assert os.get_blocking(writer)
     os.close(reader)
     os.close(writer)
