@@ -8,7 +8,6 @@ import socket
 import stat
 import time
 from collections.abc import Callable
-from functools import partial
 
 from sched_runner.troubles import Trouble
 
@@ -21,8 +20,6 @@ _LOOK_AGAIN_MS = 100
 # A write of at most so many bytes to a terminal or pipe that has room does not block.
 _SHORT = 256
 _REASON = "nobody reads them; scheduler.log has all of them"
-
-Write = Callable[[memoryview], int]
 
 
 class Patience:
@@ -67,7 +64,8 @@ class PatientStream:
         self._patience = patience
         self._given_up = given_up
         self._descriptor: int | None = None
-        self._put: Write = partial(os.write, -1)
+        self._socket: socket.socket | None = None
+        self._may_block = False
         self._torn = False
 
     def write(self, batch: bytes) -> None:
@@ -110,27 +108,25 @@ class PatientStream:
     def _reconnect(self) -> None:
         self._descriptor = self._connect()
         mode = os.fstat(self._descriptor).st_mode
-        if stat.S_ISSOCK(mode):
-            # Each write asks not to block: O_NONBLOCK would hold for other processes that share the descriptor, too.
-            self._put = partial(_send, socket.socket(fileno=self._descriptor))
-        elif os.get_blocking(self._descriptor) and not stat.S_ISREG(mode):
-            self._put = self._put_short
-        else:
-            self._put = partial(os.write, self._descriptor)
+        self._socket = socket.socket(fileno=self._descriptor) if stat.S_ISSOCK(mode) else None
+        self._may_block = os.get_blocking(self._descriptor) and not stat.S_ISREG(mode)
 
-    def _put_short(self, view: memoryview) -> int:
+    def _put(self, view: memoryview) -> int:
+        """Write what fits. Raises BlockingIOError if nothing does, and OSError."""
+        assert self._descriptor is not None
+        if self._socket is not None:
+            # Each write asks not to block: O_NONBLOCK would hold for other processes that share the descriptor, too.
+            return self._socket.send(view, socket.MSG_DONTWAIT)
+        if not self._may_block:
+            return os.write(self._descriptor, view)
         if not self._has_room(0):
             raise BlockingIOError
-        assert self._descriptor is not None
         return os.write(self._descriptor, view[:_SHORT])
 
     def _disconnect(self) -> None:
-        self._put = partial(os.write, -1)  # drops the socket, if there is one, which closes it
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if self._socket is not None:
+                self._socket.close()
+            elif self._descriptor is not None:
                 os.close(self._descriptor)
-            self._descriptor = None
-
-
-def _send(connection: socket.socket, view: memoryview) -> int:
-    return connection.send(view, socket.MSG_DONTWAIT)
+        self._descriptor = self._socket = None
