@@ -153,14 +153,7 @@ def from_journal(record: Mapping[str, Any]) -> Run:
     return run if run.duration is None else replace(run, ended=run.started + run.duration)
 
 
-def metrics(run: Run) -> list[tuple[str, str, float | None]]:
+def metrics(run: Run) -> list[tuple[str, str, float]]:
     """Name, explanation and value of each metric of the last run."""
-    return [
-        (*f.metadata["metric"], _scaled(getattr(run, f.name), f.metadata.get("metric_unit", 1)))
-        for f in fields(run)
-        if "metric" in f.metadata
-    ]
-
-
-def _scaled(value: float | None, unit: int) -> float | None:
-    return None if value is None else value * unit
+    values = ((f.metadata, getattr(run, f.name)) for f in fields(run) if "metric" in f.metadata)
+    return [(*row["metric"], value * row.get("metric_unit", 1)) for row, value in values if value is not None]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
-from sched_runner import clock
+from sched_runner import clock, words
 from sched_runner.settings.crontab import from_elsewhere
 
 # A variable of the service must change neither the language nor the form of the answer. env(1) leaves the others, and
@@ -140,10 +140,8 @@ def _output(command: list[str], run: Run) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The first line of ``text``, cut to 200 characters, with ``?`` for each character that cannot be printed."""
-    line = text.strip().partition("\n")[0]
-    shown = "".join(char if char.isprintable() else "?" for char in line)
-    return shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}…"
+    """The first line of ``text``."""
+    return words.printable(text.strip().partition("\n")[0], _LONGEST_QUOTE)
 
 
 def _read(output: str) -> tuple[str, list[datetime]]:
