@@ -12,7 +12,7 @@ from typing import Any
 from systemd import journal
 
 from sched_runner.output.capture import Piece, tagged
-from sched_runner.output.patient_stream import Patience, PatientStream
+from sched_runner.output.patient_stream import UNREAD, Patience, PatientStream
 from sched_runner.record import messages
 from sched_runner.troubles import Trouble
 
@@ -51,7 +51,7 @@ class Journal(logging.Handler):
         if self._has_room() and self._send(record):
             self._trouble.report("")
         else:
-            self._trouble.report("nobody reads them; scheduler.log has all of them", lost=1)
+            self._trouble.report(UNREAD, lost=1)
 
     def _send(self, record: logging.LogRecord) -> bool:
         fields: Mapping[str, object] = getattr(record, "fields", {})

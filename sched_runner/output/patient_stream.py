@@ -19,7 +19,7 @@ _LAST_WORDS = 3.0
 _LOOK_AGAIN_MS = 100
 # A write of at most so many bytes to a terminal or pipe that has room does not block.
 _SHORT = 256
-_REASON = "nobody reads them; scheduler.log has all of them"
+UNREAD = "nobody reads them; scheduler.log has all of them"
 
 
 class Patience:
@@ -75,7 +75,7 @@ class PatientStream:
             self._torn = view[written - 1] != ord("\n")
             view = view[written:]
         if view:
-            self.trouble.report(_REASON, lost=batch.count(b"\n", max(0, len(batch) - len(view))))
+            self.trouble.report(UNREAD, lost=batch.count(b"\n", max(0, len(batch) - len(view))))
         else:
             self.trouble.report("")
 

@@ -48,10 +48,6 @@ class Row(NamedTuple):
     show: Callable[[Any], str]
     is_secret: bool
 
-    def default_at(self, place: Place) -> Any:
-        """The default of a scheduler at this place."""
-        return self.default(place) if callable(self.default) else self.default
-
 
 def _row(
     name: str,
@@ -222,7 +218,7 @@ def _value(row: Row, environ: Mapping[str, str], place: Place, faults: list[str]
         except ValueError as error:
             shown = "" if row.is_secret else f"={words.printable(text)}"
             faults.append(f"{row.name}{shown}: {error}")
-    return row.default_at(place)
+    return row.default(place) if callable(row.default) else row.default
 
 
 def _completed(settings: Settings, place: Place) -> Settings:
