@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sched_runner.record.files import open_regular
+from sched_runner.troubles import fault_of
 
 _NAME = "lock"
 _MODE = 0o600  # a process that can open the file can hold its locks
@@ -80,7 +81,7 @@ class LockFile:
             while self._others:  # one may be the file at the path now: to close it later would drop the new locks
                 os.close(self._others.pop())
             for which in self._held:
-                self._lock(which)
+                _lock(self._descriptor, which)
             os.close(old)
             self._others = self._open_others()
 
@@ -91,30 +92,17 @@ class LockFile:
         """
         deadline = time.monotonic() + _REMOVALS_LAST
         with self._threads:
-            while self._lock(which):
+            while _lock(self._descriptor, which):
                 is_held = any(_holder(other, which) is not None for other in self._others)
                 if is_held or time.monotonic() > deadline:
                     self.release(which)
                     return False
                 # Somebody may just have removed the file, and another process may have the lock of a new file.
-                if self.is_in_place() or not self._try_to_restore():
+                # If no new file can be made, the lock of the old one has to do.
+                if self.is_in_place() or fault_of(self.restore):
                     self._held.add(which)
                     return True
             return False
-
-    def _try_to_restore(self) -> bool:
-        try:
-            self.restore()
-        except OSError:
-            return False
-        return True
-
-    def _lock(self, which: int) -> bool:
-        try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, which)
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
 
     def release(self, which: int) -> None:
         """Give a lock back."""
@@ -163,11 +151,7 @@ class LockOfRun:
 
     def is_free(self) -> bool:
         """Take the lock if no run is in progress; False if one is. Raises OSError."""
-        try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, LockFile.RUN)
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
+        return _lock(self._descriptor, LockFile.RUN)
 
     def wait(self) -> None:
         """Wait for the end of the run in progress, and take the lock; a signal can end the wait. Raises OSError."""
@@ -185,6 +169,15 @@ def _lock_among(descriptors: str) -> int:
             if os.readlink(f"{descriptors}/{number}").endswith(f"/{_NAME}"):
                 return os.open(f"{descriptors}/{number}", os.O_PATH | os.O_CLOEXEC)
     raise FileNotFoundError(0, "the scheduler has no lock file open")
+
+
+def _lock(descriptor: int, which: int) -> bool:
+    """Take a lock of the file; False if another process has it. Raises OSError."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, which)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def _holder(descriptor: int, which: int) -> int | None:
