@@ -71,10 +71,10 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
     report.values = table.shown(settings) | dict.fromkeys(faulty, "faulty")
     if "SCHED_ENV" in faulty:
         report.values["SCHED_INTERVAL"], report.origins["SCHED_INTERVAL"] = "unknown", "SCHED_ENV"
-    with suppress(OSError, ValueError):  # a faulty credential is a fault of its own
-        if not settings.ping_url and (url := url_of_credential(environ)):
-            report.values["SCHED_PING_URL"] = table.shown(replace(settings, ping_url=url))["SCHED_PING_URL"]
-            report.origins["SCHED_PING_URL"] = "the credential ping-url"
+    url, _ = url_of_credential(environ)  # a faulty credential is a fault of its own
+    if url and not settings.ping_url:
+        report.values["SCHED_PING_URL"] = table.shown(replace(settings, ping_url=url))["SCHED_PING_URL"]
+        report.origins["SCHED_PING_URL"] = "the credential ping-url"
     if has_its_eyes:
         report.faults += [words.printable(fault) for fault in faults(settings, environ)]
         report.in_the_way += map(words.printable, _unwritable("SCHED_STATE_DIR", settings.state_dir, ()))
@@ -208,7 +208,6 @@ def _of_the_proxy(ping_url: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _of_the_credential(environ: Mapping[str, str]) -> Iterator[str]:
-    try:
-        url_of_credential(environ)
-    except (OSError, ValueError) as error:
-        yield f"the credential ping-url: {said(error)}"
+    _, fault = url_of_credential(environ)
+    if fault:
+        yield f"the credential ping-url: {fault}"

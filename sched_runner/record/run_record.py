@@ -110,8 +110,7 @@ def begin(number: int, attempt: int = 1) -> Run:
 
 def as_json(run: Run) -> dict[str, Any]:
     """The run for state.json, for last_failure.json and for --json."""
-    values = {f.name: getattr(run, f.name) for f in fields(run)}
-    return values | {"outcome": run.outcome.value if run.outcome else None}
+    return vars(run) | {"outcome": run.outcome.value if run.outcome else None}
 
 
 def from_json(values: Any) -> Run:

@@ -1,7 +1,7 @@
 """The content of state.json, which outlives the scheduler, and the changes to that content."""
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sched_runner import clock
@@ -191,9 +191,8 @@ class State:
 
 def as_json(state: State) -> dict[str, Any]:
     """The state as the JSON object in state.json."""
-    values = {f.name: getattr(state, f.name) for f in fields(state)}
     running = None if state.running is None else run_record.as_json(state.running)
-    return values | {"running": running, "runs": [run_record.as_json(run) for run in state.runs]}
+    return vars(state) | {"running": running, "runs": [run_record.as_json(run) for run in state.runs]}
 
 
 def from_json(values: Any) -> State:

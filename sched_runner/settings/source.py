@@ -60,13 +60,10 @@ class Source:
         content, self._first = self._first or self._content(), None
         environ = {**self._defaults, **content.values, **self._own}
         hidden = [name for name, value in content.values.items() if self._own.get(name, value) != value]
-        warnings = [*content.warnings, *(_hidden(name, self._env_file) for name in sorted(hidden))]
+        stays = "the value that the environment had at the start stays, and not that of"
+        warnings = [*content.warnings, *(f"{name}: {stays} {self._env_file}" for name in sorted(hidden))]
         settings, faults = table.load(environ, self._place)
         return Reading(settings, environ, warnings), content.faults + faults
 
     def _content(self, *, pipes: bool = False) -> Content:
         return Content({}, [], []) if self._env_file is None else environment_file.read(self._env_file, pipes=pipes)
-
-
-def _hidden(name: str, env_file: Path | None) -> str:
-    return f"{name}: the value that the environment had at the start stays, and not that of {env_file}"

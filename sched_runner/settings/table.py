@@ -193,8 +193,7 @@ def load(environ: Mapping[str, str], place: Place) -> tuple[Settings, list[str]]
 
     A setting that is faulty, or that ``environ`` lacks, has its default, which may depend on ``place``.
     """
-    found: list[str] = []
-    values = {attribute: _value(row, environ, place, found) for attribute, row in ROWS.items()}
+    values, found = _values(environ, place)
     settings = _completed(Settings(**values), place)
     if environ.get("SCHED_INTERVAL") and environ.get("SCHED_CALENDAR"):
         found.append("SCHED_INTERVAL and SCHED_CALENDAR both say when a run is due; set one of them")
@@ -210,15 +209,17 @@ def load(environ: Mapping[str, str], place: Place) -> tuple[Settings, list[str]]
     return settings, found
 
 
-def _value(row: Row, environ: Mapping[str, str], place: Place, faults: list[str]) -> Any:
-    text = environ.get(row.name, "")
-    if text:
-        try:
-            return row.parse(text)
-        except ValueError as error:
-            shown = "" if row.is_secret else f"={words.printable(text)}"
-            faults.append(f"{row.name}{shown}: {error}")
-    return row.default(place) if callable(row.default) else row.default
+def _values(environ: Mapping[str, str], place: Place) -> tuple[dict[str, Any], list[str]]:
+    values, faults = {}, []
+    for attribute, row in ROWS.items():
+        values[attribute] = row.default(place) if callable(row.default) else row.default
+        if text := environ.get(row.name):
+            try:
+                values[attribute] = row.parse(text)
+            except ValueError as error:
+                shown = "" if row.is_secret else f"={words.printable(text)}"
+                faults.append(f"{row.name}{shown}: {error}")
+    return values, faults
 
 
 def _completed(settings: Settings, place: Place) -> Settings:

@@ -14,7 +14,7 @@ from sched_runner.record.state import State
 from sched_runner.settings.table import Settings
 from sched_runner.tell import metrics
 from sched_runner.tell.pings import BODY_BYTES, Ping, Pinger, address, filled, has_placeholders, url_of_credential
-from sched_runner.troubles import Trouble, fault_of, said
+from sched_runner.troubles import Trouble, fault_of
 
 _PUBLIC = 0o644  # the node exporter is another user
 
@@ -78,11 +78,7 @@ class Monitoring:
         """The address for pings: the setting, or else the credential; empty if there is none."""
         if settings.ping_url:
             return settings.ping_url
-        url, fault = "", ""
-        try:
-            url = url_of_credential(environ)
-        except (OSError, ValueError) as error:
-            fault = said(error)
+        url, fault = url_of_credential(environ)
         self._credential.report(fault)
         self._credential.tell()
         return url

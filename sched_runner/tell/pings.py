@@ -46,15 +46,16 @@ def address(url: str, ending: str, run_id: str) -> str:
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending, query=query))
 
 
-def url_of_credential(environ: Mapping[str, str]) -> str:
-    """The address in the credential ``ping-url`` (systemd.exec(5), LoadCredential=); empty if there is none.
-
-    Raises OSError, and ValueError for a text that is no address.
-    """
+def url_of_credential(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Address and fault of the credential ``ping-url`` (systemd.exec(5), LoadCredential=); each may be empty."""
     if directory := environ.get("CREDENTIALS_DIRECTORY"):
-        with suppress(FileNotFoundError):
-            return parse_url(read_text(Path(directory, "ping-url")).strip())
-    return ""
+        try:
+            return parse_url(read_text(Path(directory, "ping-url")).strip()), ""
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            return "", said(error)
+    return "", ""
 
 
 def has_placeholders(url: str) -> bool:
