@@ -41,9 +41,9 @@ def printable(text: object, longest: int = _LONGEST) -> str:
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def printable_lines(text: str, longest: int = _LONGEST) -> str:
-    """Text from outside as lines that are safe to show, each cut to ``longest`` characters."""
-    return "\n".join(printable(line, longest) for line in text.split("\n"))
+def printable_lines(text: str) -> str:
+    """Text from outside as lines that are safe to show, each cut to a sensible length."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def painted(text: str, colour: str, *, coloured: bool) -> str:

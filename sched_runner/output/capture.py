@@ -4,6 +4,7 @@ A piece is one or more complete lines, or a part of a line that is too long or t
 piece that continues a line: the pieces of a line, joined with nothing between them, are the original line.
 """
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -86,14 +87,9 @@ def _before_character(text: bytes, position: int) -> int:
 
 def _unfinished(text: bytes) -> int:
     """How many bytes at the end of the text belong to a character of UTF-8 that is not complete yet."""
-    for back in range(1, min(_LONGEST_CHARACTER, len(text) + 1)):
-        byte = text[-back]
-        if byte >= 0xC0:
-            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return back if back < length else 0
-        if byte < 0x80:
-            break
-    return 0
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(text[-_LONGEST_CHARACTER:])
+    return len(decoder.getstate()[0])
 
 
 class Channel:

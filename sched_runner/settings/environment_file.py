@@ -31,13 +31,12 @@ def read(path: Path, *, pipes: bool = False) -> Content:
     """
     shown = words.printable(path)
     try:
-        data = _read(path, pipes=pipes)
-        text = data.removeprefix(b"\xef\xbb\xbf").decode()
+        text = _read(path, pipes=pipes).decode()
     except OSError as error:
         return Content({}, [f"{shown} cannot be read: {error.strerror}"], [])
     except UnicodeDecodeError:
         return Content({}, [f"{shown} is not in UTF-8"], [])
-    if data.startswith(b"\xef\xbb\xbf"):
+    if text.startswith("\ufeff"):
         return Content({}, [f"{shown}:1: begins with a byte order mark, which systemd reads as text; remove it"], [])
     if "\r\n" in text:
         return Content({}, [f"{shown} has the line ends of Windows; remove them: sed -i 's/\\r$//' {shown}"], [])

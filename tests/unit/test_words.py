@@ -148,7 +148,7 @@ def test_whatever_comes_nothing_is_left_that_anything_would_obey(text, longest):
     assert len(shown.splitlines()) <= 1
     assert not {char for char in shown if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")}
     assert not {char for char in shown if unicodedata.bidirectional(char) in DIRECTIONS}
-    assert words.printable_lines(shown, longest) == shown
+    assert words.printable_lines(shown) == shown
 
 
 @pytest.mark.parametrize(("coloured", "wanted"), [(True, "\033[31mno\033[0m"), (False, "no")])
