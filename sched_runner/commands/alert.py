@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sched_runner import clock, words
+from sched_runner import words
 from sched_runner.commands import units
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.commands.owner import OperatorError
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
     ways = _ways(installation, reading)
     if arguments.test:
         return _test(installation, ways, faults)
-    memory = Memory(_directory(installation, reading), clock.wall())
+    memory = Memory(_directory(installation, reading))
     failed = teller.tell(partial(_look, installation, reading, faults), ways, memory)
     if failed:
         raise OperatorError("the alert could not be told: " + "; ".join(map(": ".join, failed.items())))

@@ -92,9 +92,9 @@ def due(trouble: Alert | None, state: State, told: Told, now: float) -> Alert | 
     has_succeeded = state.last_success is not None and state.last_success != told.success
     if trouble is None:
         return _recovery(state, told.kind, has_succeeded=has_succeeded)
-    is_new = trouble.kind != told.kind or (has_succeeded and trouble.kind not in _OVER)
     # A time in the future comes from a clock that was wrong, or from a script that wants silence: ignore it.
-    if not is_new and 0 <= now - told.when < DAY:
+    is_new = trouble.kind != told.kind or told.when > now or (has_succeeded and trouble.kind not in _OVER)
+    if not is_new and now - told.when < DAY:
         return None
     return Alert(trouble.kind, trouble.subject + _how_often(trouble, state, Told() if is_new else told), trouble.text)
 

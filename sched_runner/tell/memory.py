@@ -16,11 +16,9 @@ _SIZE = 2048  # bytes; the file has this size from the start, so that there is r
 class Memory:
     """What was told last, kept in a file that is made while there is room on the disk."""
 
-    def __init__(self, directory: Path, now: float) -> None:
-        """Read the file, but ignore what it says was told after ``now``: that cannot be true."""
+    def __init__(self, directory: Path) -> None:
         self._file = directory / "last_alert.json"
-        found = {way: read_or_new(Told, values) for way, values in files.read_object(self._file).items()}
-        self._told = {way: told for way, told in found.items() if told.when <= now}
+        self._told = {way: read_or_new(Told, values) for way, values in files.read_object(self._file).items()}
         if not self._file.exists():
             self._save()
 

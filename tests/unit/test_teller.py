@@ -35,7 +35,7 @@ def now(monkeypatch):
 
 @pytest.fixture
 def memory(tmp_path):
-    return Memory(tmp_path, NOW)
+    return Memory(tmp_path)
 
 
 def look(*found):
@@ -47,7 +47,7 @@ def look(*found):
 def test_a_way_that_fails_is_tried_once_at_a_time_and_repeats_no_other(tmp_path):
     mail, command = Way(), Way(faults=2)
     ways = {"mail": mail, "command": command}
-    results = [tell(look((FAILING, State())), ways, Memory(tmp_path, NOW)) for _ in range(4)]
+    results = [tell(look((FAILING, State())), ways, Memory(tmp_path)) for _ in range(4)]
     assert results == [{"command": "no way"}, {"command": "no way"}, {}, {}]
     assert (mail.got, command.got) == (["run 7 failed"], ["run 7 failed"])
 
@@ -79,7 +79,7 @@ def test_where_nothing_can_be_remembered_it_is_told_in_one_slot_a_day(tmp_path, 
     monkeypatch.setattr("sched_runner.clock.wall", lambda: 86400.0 * 20_000 + into_the_day)
     (tmp_path / "file").touch()
     way = Way()
-    failed = tell(look((FAILING, State())), {"mail": way}, Memory(tmp_path / "file" / "in", NOW))
+    failed = tell(look((FAILING, State())), {"mail": way}, Memory(tmp_path / "file" / "in"))
     assert way.got == wanted
     assert bool(failed) is not bool(wanted)
 
