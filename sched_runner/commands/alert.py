@@ -19,7 +19,7 @@ from sched_runner.settings.source import Reading
 from sched_runner.troubles import said
 
 if TYPE_CHECKING:
-    from sched_runner.output.outputs import Output
+    from sched_runner.output.outputs import Live
     from sched_runner.tell.alerts import Alert
     from sched_runner.tell.teller import Way
 
@@ -88,7 +88,7 @@ def _ways(installation: Installation, reading: Reading) -> dict[str, "Way"]:
     return ways
 
 
-def _output(installation: Installation) -> "Output":
+def _output(installation: Installation) -> "Live":
     """The journal for an alert about a service, even in a terminal; otherwise the live output."""
     from sched_runner.output.live import live
 

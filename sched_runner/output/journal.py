@@ -12,7 +12,8 @@ from typing import Any
 from systemd import journal
 
 from sched_runner.output.capture import Piece, tagged
-from sched_runner.output.patient_stream import UNREAD, Patience, PatientStream
+from sched_runner.output.outputs import Live
+from sched_runner.output.patient_stream import UNREAD, PatientStream
 from sched_runner.record import messages
 from sched_runner.troubles import Trouble
 
@@ -30,13 +31,12 @@ _PRIORITIES = {
 _CHANNEL_PRIORITIES = {"stdout": journal.LOG_INFO, "stderr": journal.LOG_NOTICE}
 
 
-class Journal(logging.Handler):
+class Journal(Live):
     """Sends records and lines to the journal under ``identifier``."""
 
     def __init__(self, identifier: str) -> None:
         super().__init__()
         self._identifier = identifier
-        self.patience = Patience()
         self._trouble = Trouble("the journal")
         self._streams = {
             channel: PatientStream(

@@ -1,29 +1,32 @@
 """Where everything goes: scheduler.log, scheduler.err, and live to the journal or the terminal."""
 
 import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
-from sched_runner.output.capture import Sink
+from sched_runner.output.capture import Piece, Sink
 from sched_runner.output.patient_stream import Patience
 from sched_runner.output.rotating_file import LineFormatter, RotatingFile
 from sched_runner.record import messages
 from sched_runner.troubles import Trouble
 
 
-class Output(Sink, Protocol):
-    """A log handler that takes the lines of main.py too; its ``troubles`` say if it cannot write them."""
+class Live(logging.Handler, ABC):
+    """A log handler that takes the lines of main.py too, as capture.Sink says.
+
+    ``patience`` says until when it waits for a slow reader, ``troubles`` say if it cannot write.
+    """
 
     troubles: list[Trouble]
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Take a record of the scheduler's own."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.patience = Patience()
 
-
-class Live(Output, Protocol):
-    """The live output; ``patience`` says until when it waits for a slow reader."""
-
-    patience: Patience
+    @abstractmethod
+    def take(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
+        """Write lines of main.py."""
 
 
 class Outputs:
@@ -38,12 +41,13 @@ class Outputs:
         errors.setLevel(logging.ERROR)
         errors.append(b"")  # makes the file now, so that somebody can follow it from the start
         self.sinks: list[Sink] = [logfile, live]
-        self._outputs: list[Output] = [logfile, errors, live]
+        self._handlers: list[logging.Handler] = [logfile, errors, live]
+        self._troubles = [*logfile.troubles, *errors.troubles, *live.troubles]
 
     def attach(self) -> None:
         """Send every record of this process here from now on."""
         root = logging.getLogger()
-        root.handlers[:] = [output for output in self._outputs if isinstance(output, logging.Handler)]
+        root.handlers[:] = self._handlers
         root.setLevel(logging.INFO)
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a skipped run is told in our words
 
@@ -57,6 +61,5 @@ class Outputs:
 
     def tell(self) -> None:
         """Log the troubles of the outputs: a handler that logged its own would wait for the locks of the others."""
-        for output in self._outputs:
-            for trouble in output.troubles:
-                trouble.tell(messages.fields(messages.LINES_LOST))
+        for trouble in self._troubles:
+            trouble.tell(messages.fields(messages.LINES_LOST))

@@ -8,17 +8,17 @@ import time
 from collections.abc import Sequence
 
 from sched_runner.output.capture import Piece, tagged
-from sched_runner.output.patient_stream import Patience, PatientStream
+from sched_runner.output.outputs import Live
+from sched_runner.output.patient_stream import PatientStream
 from sched_runner.words import DIM, RED, YELLOW, painted
 
 
-class Terminal(logging.Handler):
+class Terminal(Live):
     """Writes to a descriptor, in colours if ``coloured``."""
 
     def __init__(self, descriptor: int, *, coloured: bool) -> None:
         super().__init__()
         self._coloured = coloured
-        self.patience = Patience()
         self._stream = PatientStream("the terminal", lambda: _reopened(descriptor), self.patience)
         self.troubles = [self._stream.trouble]
 

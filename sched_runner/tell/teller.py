@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from itertools import product
 
 from sched_runner import clock, words
-from sched_runner.output.outputs import Output
+from sched_runner.output.outputs import Live
 from sched_runner.record import messages
 from sched_runner.record.state import State
 from sched_runner.tell import alerts
@@ -23,7 +23,7 @@ _SLOT = 360.0
 Way = Callable[[str, str], None]
 
 
-def record(output: Output, subject: str, _: str) -> None:
+def record(output: Live, subject: str, _: str) -> None:
     """Write an alert's record, without the text: the journal has the run's output already. Raises UndeliveredError."""
     output.handle(messages.alert(subject))
     if any(output.troubles):

@@ -3,17 +3,15 @@ import logging
 import pytest
 
 from sched_runner.output.capture import Piece
-from sched_runner.output.outputs import Outputs
-from sched_runner.output.patient_stream import Patience
+from sched_runner.output.outputs import Live, Outputs
 from sched_runner.troubles import Trouble
 
 
-class Live(logging.Handler):
+class Shown(Live):
     """In the place of the journal or the terminal."""
 
     def __init__(self):
         super().__init__()
-        self.patience = Patience()
         self.troubles = [Trouble("the terminal")]
         self.messages = []
         self.lines = []
@@ -37,7 +35,7 @@ def root():
 
 @pytest.fixture
 def outputs(tmp_path, root):
-    made = Outputs(tmp_path, Live())
+    made = Outputs(tmp_path, Shown())
     made.attach()
     return made
 
