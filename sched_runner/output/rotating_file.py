@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.output.capture import Piece, tagged
-from sched_runner.record.files import NotRegularError, open_regular, set_aside
+from sched_runner.record.files import NotRegularError, is_at, open_regular, set_aside
 from sched_runner.troubles import Trouble, fault_of
 
 # logrotate's "size 1M" takes files of 1,048,576 bytes and above: our files stay one byte below.
@@ -117,7 +117,8 @@ class RotatingFile(RotatingFileHandler):
     def doRollover(self) -> None:  # noqa: N802 - logging's name
         """Rename .4 to .5 and so on; if the files cannot be renamed, the file grows until they can."""
         with contextlib.suppress(OSError), self._rotation_lock() as is_locked:
-            if self._may_rotate(is_free=is_locked and not self._is_held()) and self._is_ours(self._file):
+            may_rotate = self._may_rotate(is_free=is_locked and not self._is_held())
+            if may_rotate and self._file and is_at(self.baseFilename, self._file.fileno()):
                 self._rename_all()
 
     def _may_rotate(self, *, is_free: bool) -> bool:
@@ -160,7 +161,7 @@ class RotatingFile(RotatingFileHandler):
         old = self._file
         if old is None:
             self._file = self._open_file()
-        elif not self._is_ours(old):
+        elif not is_at(self.baseFilename, old.fileno()):
             try:
                 self._file = self._open_file()
             except OSError:
@@ -185,12 +186,6 @@ class RotatingFile(RotatingFileHandler):
         size = os.fstat(descriptor).st_size
         self._torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # torn by a writer that was killed
         return FileIO(descriptor, "ab")
-
-    def _is_ours(self, file: FileIO | None) -> bool:
-        try:
-            return file is not None and os.path.samestat(os.lstat(self.baseFilename), os.fstat(file.fileno()))
-        except OSError:
-            return False
 
     def _is_full(self, file: FileIO, coming: int) -> bool:
         size = os.fstat(file.fileno()).st_size

@@ -54,6 +54,14 @@ def _open_own(path: str, flags: int, mode: int) -> int:
         raise
 
 
+def is_at(path: str, descriptor: int) -> bool:
+    """Whether the open file is the one at the path, so that nobody has removed, renamed or replaced it."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
 def read_text(path: Path) -> str:
     """The text of a regular file of at most 1 MiB. Raises OSError, and ValueError if it is longer or no text."""
     with open(path, "rb", buffering=0, opener=lambda path, flags: open_regular(path, flags, _MODE)) as file:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sched_runner.record.files import open_regular
+from sched_runner.record.files import is_at, open_regular
 from sched_runner.troubles import fault_of
 
 _NAME = "lock"
@@ -66,10 +66,7 @@ class LockFile:
 
     def is_in_place(self) -> bool:
         """Whether nobody has removed or replaced the file since it was opened."""
-        try:
-            return os.path.samestat(os.lstat(self._path), os.fstat(self._descriptor))
-        except OSError:
-            return False
+        return is_at(self._path, self._descriptor)
 
     def restore(self) -> None:
         """If the file was removed or replaced, open a new one, and take this process's locks there. Raises OSError."""

@@ -140,7 +140,6 @@ def _output(command: list[str], run: Run) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The first line of ``text``."""
     return words.printable(text.strip().partition("\n")[0], _LONGEST_QUOTE)
 
 
