@@ -39,12 +39,10 @@ class Journal(Live):
         self._identifier = identifier
         self._trouble = Trouble("the journal")
         self._streams = {
-            channel: PatientStream(
-                "the journal", partial(_connect, identifier, priority), self.patience, given_up=self._has_given_up
-            )
+            channel: PatientStream("the journal", partial(_connect, identifier, priority), self.patience)
             for channel, priority in _CHANNEL_PRIORITIES.items()
         }
-        self.troubles = [self._trouble, *(stream.trouble for stream in self._streams.values())]
+        self.troubles = [self._trouble, *self.patience.troubles]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record of the scheduler's own, with its fields (systemd.journal-fields(7))."""
@@ -66,9 +64,6 @@ class Journal(Live):
     def take(self, run: int, channel: str, pieces: Sequence[Piece]) -> None:
         """Write lines of main.py, as capture.Sink says."""
         self._streams[channel].write(tagged(pieces, f"{channel} run {run} ".encode()))
-
-    def _has_given_up(self) -> bool:
-        return any(stream.trouble for stream in self._streams.values())
 
     def _has_room(self) -> bool:
         """Whether the journal takes a record now or soon; if it does not, journal.send would wait for ever."""

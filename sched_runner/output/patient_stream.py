@@ -23,14 +23,21 @@ UNREAD = "nobody reads them; scheduler.log has all of them"
 
 
 class Patience:
-    """Until when streams wait for slow readers at all; all streams of an output share one."""
+    """For how long streams wait for a slow reader; all streams to one reader share it, and add their troubles."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = PATIENCE) -> None:
+        self.troubles: list[Trouble] = []
+        self._seconds = seconds
         self._run_until = self._stop_until = math.inf
 
     @property
+    def seconds(self) -> float:
+        """For how long one write waits without progress: not at all if another has waited in vain."""
+        return 0.0 if any(self.troubles) else self._seconds
+
+    @property
     def until(self) -> float:
-        """Until when streams wait, as a time of the monotonic clock."""
+        """Until when streams wait at all, as a time of the monotonic clock."""
         return min(self._run_until, self._stop_until)
 
     def end_at(self, deadline: float) -> None:
@@ -46,23 +53,13 @@ class PatientStream:
     """Writes whole lines to a descriptor.
 
     ``connect`` gives the descriptor, and a new one if the reader has closed the old one; it may raise OSError.
-    ``given_up`` says whether another stream has waited for the same reader in vain: then this stream does not wait.
     """
 
-    def __init__(
-        self,
-        name: str,
-        connect: Callable[[], int],
-        shared: Patience,
-        *,
-        patience: float = PATIENCE,
-        given_up: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, name: str, connect: Callable[[], int], patience: Patience) -> None:
         self.trouble = Trouble(name)
         self._connect = connect
-        self._shared = shared
         self._patience = patience
-        self._given_up = given_up
+        self._patience.troubles.append(self.trouble)
         self._descriptor: int | None = None
         self._socket: socket.socket | None = None
         self._may_block = False
@@ -81,7 +78,7 @@ class PatientStream:
 
     def _write_some(self, view: memoryview) -> int:
         """How much was written; 0 if the reader took nothing in time, or is gone."""
-        until = time.monotonic() + (0 if self.trouble or self._given_up() else self._patience)
+        until = time.monotonic() + self._patience.seconds
         disconnected = 0
         while disconnected < 2:
             try:
@@ -91,7 +88,7 @@ class PatientStream:
                     return 0  # a short line might still fit and end the trouble, and the next line would wait again
                 return self._put(view)
             except BlockingIOError:
-                if time.monotonic() >= min(until, self._shared.until):
+                if time.monotonic() >= min(until, self._patience.until):
                     return 0
                 self._has_room(_LOOK_AGAIN_MS)
             except OSError:

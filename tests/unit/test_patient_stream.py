@@ -21,7 +21,7 @@ class Reader:
 
     def stream(self, kind=PatientStream, patience=0.0):
         """A stream to it; without patience, so that no test waits."""
-        made = kind("the journal", self.connect, Patience(), patience=patience)
+        made = kind("the journal", self.connect, Patience(patience))
         self.trouble = made.trouble
         return made
 
