@@ -1,4 +1,7 @@
-"""How an alert leaves the host: by the host's sendmail, or by a command of the operator's. Each may take a minute."""
+"""How an alert leaves the host: by the host's sendmail, or by a command of the operator's. Each may take a minute.
+
+Each gives why the alert was not delivered, in words that are safe to show, or an empty string.
+"""
 
 import os
 import signal
@@ -18,15 +21,11 @@ _LAST_WORDS = 0.2  # seconds
 _SAID = 4096  # bytes that are kept of what the command said
 
 
-class UndeliveredError(Exception):
-    """An alert could not be delivered. The message of this error is safe to show."""
-
-
-def by_mail(addresses: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> None:
-    """Hand a mail to the host's sendmail. Raises UndeliveredError."""
+def by_mail(addresses: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> str:
+    """Hand a mail to the host's sendmail."""
     if not os.access(SENDMAIL, os.X_OK):
-        raise UndeliveredError(f"this host has no {SENDMAIL}; postfix, exim4 and msmtp-mta bring one")
-    run((SENDMAIL, "-i", "-t"), mail(addresses, sender, subject, text), environ)
+        return f"this host has no {SENDMAIL}; postfix, exim4 and msmtp-mta bring one"
+    return run((SENDMAIL, "-i", "-t"), mail(addresses, sender, subject, text), environ)
 
 
 def mail(addresses: Sequence[str], sender: str, subject: str, text: str) -> bytes:
@@ -41,13 +40,13 @@ def mail(addresses: Sequence[str], sender: str, subject: str, text: str) -> byte
     return made.as_bytes()
 
 
-def by_command(command: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> None:
-    """Give the text to the operator's command. Raises UndeliveredError."""
-    run(command, f"{sender}: {subject}\n\n{text}\n".encode(), environ)
+def by_command(command: Sequence[str], environ: Mapping[str, str], sender: str, subject: str, text: str) -> str:
+    """Give the text to the operator's command."""
+    return run(command, f"{sender}: {subject}\n\n{text}\n".encode(), environ)
 
 
-def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None:
-    """Run the command with the text on its standard input. Raises UndeliveredError unless it succeeds in time."""
+def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> str:
+    """Run the command with the text on its standard input; it must succeed in time."""
     name = words.printable(command[0])
     with open(os.memfd_create("alert"), "w+b") as given:  # in memory: a pipe may be too small, and the disk full
         given.write(text)
@@ -57,16 +56,17 @@ def run(command: Sequence[str], text: bytes, environ: Mapping[str, str]) -> None
                 command, stdin=given, stdout=PIPE, stderr=STDOUT, env=environ, start_new_session=True
             )
         except (FileNotFoundError, PermissionError):
-            raise UndeliveredError(f"{name} is not there, or cannot be executed") from None
+            return f"{name} is not there, or cannot be executed"
         except (OSError, ValueError) as error:
-            raise UndeliveredError(f"{name}: {words.printable(getattr(error, 'strerror', None) or error)}") from None
+            return f"{name}: {words.printable(getattr(error, 'strerror', None) or error)}"
     said = _wait(process)
     if said is None:
-        raise UndeliveredError(f"{name} was not done after {LASTS:g} s, and was killed")
+        return f"{name} was not done after {LASTS:g} s, and was killed"
     if process.returncode < 0:
-        raise UndeliveredError(f"{name} was ended by {signal_name(-process.returncode)}: {said}")
+        return f"{name} was ended by {signal_name(-process.returncode)}: {said}"
     if process.returncode:
-        raise UndeliveredError(f"{name} ended with exit status {process.returncode}: {said}")
+        return f"{name} ended with exit status {process.returncode}: {said}"
+    return ""
 
 
 def _wait(process: subprocess.Popen[bytes]) -> str | None:

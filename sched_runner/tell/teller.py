@@ -10,7 +10,6 @@ from sched_runner.record import messages
 from sched_runner.record.state import State
 from sched_runner.tell import alerts
 from sched_runner.tell.alerts import Alert, Told
-from sched_runner.tell.deliveries import UndeliveredError
 from sched_runner.tell.memory import Memory
 
 # Something may change while an alert is delivered, and not start another one: look again, but not for ever.
@@ -19,24 +18,19 @@ _LASTS = 100.0  # seconds; a round that has begun may take two minutes more
 # If nothing can be remembered, alerts go out only in these first seconds of each day (UTC).
 _SLOT = 360.0
 
-# A way takes subject and text. Raises UndeliveredError.
-Way = Callable[[str, str], None]
+# A way takes subject and text, and gives why it failed, or an empty string.
+Way = Callable[[str, str], str]
 
 
-def record(output: Live, subject: str, _: str) -> None:
-    """Write an alert's record, without the text: the journal has the run's output already. Raises UndeliveredError."""
+def record(output: Live, subject: str, _: str) -> str:
+    """Write an alert's record, without the text: the journal has the run's output already. It is a way."""
     output.handle(messages.alert(subject))
-    if any(output.troubles):
-        raise UndeliveredError("the journal does not take the record")
+    return "the journal does not take the record" if any(output.troubles) else ""
 
 
 def attempt(way: Way, alert: Alert) -> str:
     """Tell an alert by one way; gives why that failed, or an empty string."""
-    try:
-        way(words.printable(alert.subject), words.printable_lines(alert.text))
-    except UndeliveredError as error:
-        return str(error)
-    return ""
+    return way(words.printable(alert.subject), words.printable_lines(alert.text))
 
 
 def tell(

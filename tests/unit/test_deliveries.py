@@ -29,7 +29,7 @@ def parsed(mail):
 
 
 def test_a_mail_has_recipients_subject_and_the_end_of_the_output(sendmail, tmp_path):
-    deliveries.by_mail(TO, {}, "main-scheduler on host", "run 7 failed: ValueError: no", "one\ntwo")
+    assert deliveries.by_mail(TO, {}, "main-scheduler on host", "run 7 failed: ValueError: no", "one\ntwo") == ""
     mail = parsed(sendmail())
     assert mail["To"] == "ops@example.org, root"
     assert mail["Subject"] == "main-scheduler on host: run 7 failed: ValueError: no"
@@ -77,10 +77,8 @@ def test_a_mail_can_be_made_of_any_text(subject, text):
 
 def test_a_host_without_sendmail_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(deliveries, "SENDMAIL", str(tmp_path / "sendmail"))
-    with pytest.raises(
-        deliveries.UndeliveredError, match=r"this host has no .*/sendmail; postfix, exim4 and msmtp-mta"
-    ):
-        deliveries.by_mail(TO, {}, "s", "subject", "text")
+    told = deliveries.by_mail(TO, {}, "s", "subject", "text")
+    assert told == f"this host has no {tmp_path}/sendmail; postfix, exim4 and msmtp-mta bring one"
 
 
 @pytest.mark.parametrize(
@@ -92,19 +90,17 @@ def test_a_host_without_sendmail_is_told(monkeypatch, tmp_path):
     ],
 )
 def test_a_command_that_fails_is_told_with_its_words(source, said):
-    with pytest.raises(deliveries.UndeliveredError) as told:
-        deliveries.by_command(("sh", "-c", source), {"PATH": "/usr/bin:/bin"}, "s", "subject", "text")
-    assert str(told.value) == said
+    assert deliveries.by_command(("sh", "-c", source), {"PATH": "/usr/bin:/bin"}, "s", "subject", "text") == said
 
 
 def test_a_command_that_is_not_there_is_told():
-    with pytest.raises(deliveries.UndeliveredError, match=r"^nothing-here is not there, or cannot be executed$"):
-        deliveries.by_command(("nothing-here",), {"PATH": "/usr/bin"}, "s", "subject", "text")
+    told = deliveries.by_command(("nothing-here",), {"PATH": "/usr/bin"}, "s", "subject", "text")
+    assert told == "nothing-here is not there, or cannot be executed"
 
 
 def test_a_command_may_leave_its_input_alone_and_say_a_lot(tmp_path):
-    text = "x\n" * 1_000_000
-    deliveries.by_command(("sh", "-c", "head -c 10000000 /dev/zero"), {"PATH": "/usr/bin:/bin"}, "s", "subject", text)
-    deliveries.by_command(("sh", "-c", f"cat >{tmp_path}/got"), {"PATH": "/usr/bin:/bin"}, "s", "subject", text)
+    text, environ = "x\n" * 1_000_000, {"PATH": "/usr/bin:/bin"}
+    for command in ("head -c 10000000 /dev/zero", f"cat >{tmp_path}/got"):
+        assert deliveries.by_command(("sh", "-c", command), environ, "s", "subject", text) == ""
     assert (tmp_path / "got").read_text() == f"s: subject\n\n{text}\n"
     assert stat.S_ISREG((tmp_path / "got").stat().st_mode)
