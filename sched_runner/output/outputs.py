@@ -42,7 +42,7 @@ class Outputs:
         errors.append(b"")  # makes the file now, so that somebody can follow it from the start
         self.sinks: list[Sink] = [logfile, live]
         self._handlers: list[logging.Handler] = [logfile, errors, live]
-        self._troubles = [*logfile.troubles, *errors.troubles, *live.troubles]
+        self._troubles = [logfile.trouble, errors.trouble, *live.troubles]
 
     def attach(self) -> None:
         """Send every record of this process here from now on."""

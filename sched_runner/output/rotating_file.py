@@ -63,8 +63,7 @@ class RotatingFile(RotatingFileHandler):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, delay=True)
-        self._trouble = Trouble(str(path))
-        self.troubles = [self._trouble]
+        self.trouble = Trouble(str(path))
         self._rotate_lock, self._rotate_hold = lock, hold
         self._clock = clock
         self._file: FileIO | None = None
@@ -102,9 +101,9 @@ class RotatingFile(RotatingFileHandler):
             if written < len(batch):
                 self._failed_at = self._clock()
         if written < len(batch):
-            self._trouble.report(reason, lost=batch.count(b"\n", written))
+            self.trouble.report(reason, lost=batch.count(b"\n", written))
         else:
-            self._trouble.report("")
+            self.trouble.report("")
 
     def close(self) -> None:
         """Close the file."""
@@ -146,7 +145,7 @@ class RotatingFile(RotatingFileHandler):
         os.rename(self.baseFilename, f"{self.baseFilename}.1")
 
     def _set_aside(self, name: str) -> None:
-        self._trouble.note(f"{name} is no regular file; it is kept as {set_aside(Path(name))}")
+        self.trouble.note(f"{name} is no regular file; it is kept as {set_aside(Path(name))}")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -67,7 +67,7 @@ class Log:
     @property
     def notices(self):
         """What the file has noticed, and nobody has told yet."""
-        (trouble,) = self.file.troubles
+        trouble = self.file.trouble
         return list(trouble._untold)
 
     def writer(self, kind=RotatingFile):
