@@ -178,7 +178,10 @@ class RotatingFile(RotatingFileHandler):
             descriptor = open_regular(self.baseFilename, flags, _MODE)
         except NotRegularError:  # main.py has put it there
             self._set_aside(self.baseFilename)
-            descriptor = open_regular(self.baseFilename, flags, _MODE)
+            try:
+                descriptor = open_regular(self.baseFilename, flags, _MODE)
+            except NotRegularError:
+                raise OSError(errno.EINVAL, "what is no regular file is put there again and again") from None
         self._refused_at = None
         with contextlib.suppress(OSError):
             os.fchmod(descriptor, _MODE)  # whatever the umask is
