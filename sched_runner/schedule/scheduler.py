@@ -18,6 +18,7 @@ from sched_runner.clock import SteadyClock
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import Due, Plan, Retry
+from sched_runner.schedule import cadence as cadences
 from sched_runner.schedule import retries
 from sched_runner.schedule.cadence import Cadence
 from sched_runner.settings.table import Settings
@@ -54,16 +55,16 @@ class _OneThread(BasePoolExecutor):  # type: ignore[misc]  # APScheduler has no 
 class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no types
     """Calls ``perform`` in a thread at every due time, never twice at once.
 
-    ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` if a run is going at a due time.
-    ``max_sleep`` is in seconds. APScheduler's job has one next time: that of a retry, if one is planned, else the due
-    time.
+    ``on_turn`` is called in the main thread at each turn of the loop, and says if that is the last one; ``on_skip`` is
+    called if a run is going at a due time. ``max_sleep`` is in seconds. APScheduler's job has one next time: that of a
+    retry, if one is planned, else the due time.
     """
 
     def __init__(
         self,
         perform: Callable[[], None],
         *,
-        on_turn: Callable[[], None],
+        on_turn: Callable[[], bool],
         on_skip: Callable[[datetime], None],
         max_sleep: float = _LONGEST_SLEEP,
         clock: SteadyClock | None = None,
@@ -89,22 +90,21 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._retry: Retry | None = None
         self._due_after_retry: datetime | None = None
         self._awaited_since: float | None = None
-        self._over = False
         self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
 
-    def begin(self, cadence: Cadence, first: datetime, retry: Retry | None) -> None:
+    def begin(self, settings: Settings, first: datetime, retry: Retry | None) -> None:
         """Plan the first run at ``first``, then follow the cadence. Raises RuntimeError if no thread can be started."""
         self._pool.submit(int).result()
-        self.add_job(self._execute, CadenceTrigger(cadence), id=_JOB, next_run_time=first)
+        trigger = CadenceTrigger(cadences.of(settings, first))
+        self.add_job(self._execute, trigger, id=_JOB, next_run_time=first)
         self._set_retry(retry)
 
-    def follow(self, cadence: Cadence, settings: Settings) -> None:
-        """Go on with another cadence. A run that is due already, or was asked for, is still made."""
-        now, due = self.now(), self.next_due
+    def follow(self, settings: Settings) -> None:
+        """Go on with the cadence of other settings. A run that is due already, or was asked for, is still made."""
+        now, due, cadence = self.now(), self.next_due, cadences.of(settings, self.last_due)
         is_pending = due < self._cadence.after(now)
-        following = due if is_pending else cadence.after(cadence.last(now) or now)
         retry = self._retry if self._retry and self._retry.attempt <= settings.retries + 1 else None
-        self._take(cadence, following, retry)
+        self._take(cadence, due if is_pending else cadence.after(now), retry)
 
     def run_now(self) -> None:
         """Ask for one run at once, which moves no due time."""
@@ -184,15 +184,10 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._pool.shutdown(wait)
         super().shutdown(wait)
 
-    def leave(self) -> None:
-        """Let the loop end after this turn."""
-        self._over = True
-
     def _main_loop(self) -> None:
         while True:
             self._follow_clock()
-            self._on_turn()
-            if self._over:
+            if self._on_turn():
                 break
             self._sleep(self._process_jobs())
 

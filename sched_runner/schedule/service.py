@@ -102,11 +102,9 @@ class Service:
         now, boottime = steady.now(), steady.boottime()
         previous, supervised = self._store.state, self._is_supervised
         first = cadence.first_due(previous, settings, now, boottime, supervised=supervised)
-        retry = None
-        if settings.start != "now" or cadence.crashed(previous, supervised=supervised):
-            retry = retries.resumed(previous, settings, now, boottime)
-        when = datetime.fromtimestamp(first, UTC)
-        self._scheduler.begin(cadence.of(settings, when), when, retry)
+        is_new = cadence.start_of(previous, settings, supervised=supervised) == "now"
+        retry = None if is_new else retries.resumed(previous, settings, now, boottime)
+        self._scheduler.begin(settings, datetime.fromtimestamp(first, UTC), retry)
 
         def start(state: State) -> Run | None:
             # If the lock of the run is taken, the run is that of main-scheduler once, and goes on.
@@ -135,7 +133,8 @@ class Service:
     def _is_stop(self, arrived: set[int]) -> bool:
         return bool(arrived & STOP) or (RELOAD in arrived and not self._source.is_readable_again)
 
-    def _on_turn(self) -> None:
+    def _on_turn(self) -> bool:
+        """Do what a turn of the loop is for; gives whether this turn is the last one."""
         self._outputs.tell()
         self._runs.remind()
         arrived = self._signals.take()
@@ -150,8 +149,7 @@ class Service:
             self._follow()
         if self._scheduler.is_kept():
             self._notifier.watchdog_ping()
-        if self._stopping and not self._scheduler.is_performing:
-            self._scheduler.leave()
+        return self._stopping and not self._scheduler.is_performing
 
     def _follow_zone(self) -> None:
         """If somebody has set the host's time zone, follow it: a calendar goes by the local time."""
@@ -161,7 +159,7 @@ class Service:
         self._zone = zone
         clock.follow_zone(self._environ.get("TZ"))
         if self._settings.calendar:
-            self._scheduler.follow(cadence.of(self._settings, self._scheduler.last_due), self._settings)
+            self._scheduler.follow(self._settings)
             log.info("the time zone was set; next run at %s", words.clock_time(self._scheduler.next_due.timestamp()))
 
     def _follow(self) -> None:
@@ -208,7 +206,7 @@ class Service:
         self._settings, self._environ = settings, reading.environ
         clock.follow_zone(self._environ.get("TZ"))
         if is_moved or _is_another_cadence(old, settings):
-            self._scheduler.follow(cadence.of(settings, self._scheduler.last_due), settings)
+            self._scheduler.follow(settings)
         plan = self._scheduler.plan()
         self._store.update(lambda state: state.follow(settings, plan))
         self._monitoring.planned(settings, self._store.state)
