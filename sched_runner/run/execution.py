@@ -64,7 +64,6 @@ class Execution:
         *,
         stop: int,
         popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pid = 0
         self.deadline = math.inf
@@ -75,7 +74,6 @@ class Execution:
         self._sweeper = sweeper
         self._stop = stop
         self._popen = popen
-        self._clock = clock
         self._poller = select.poll()
         self._pidfd = self._fault = -1
         self._phase = _Phase.RUNNING
@@ -95,7 +93,7 @@ class Execution:
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self.abort()
             raise NotStartedError(said(error)) from None
-        self.deadline = self._clock() + self._settings.timeout
+        self.deadline = time.monotonic() + self._settings.timeout
 
     def wait(self, run: Run) -> Run:
         """Wait until main.py and its leftovers have ended; gives the record of the run with its end.
@@ -109,7 +107,8 @@ class Execution:
         if self._exec_error:
             return run.end(Outcome.NOT_STARTED, self._ended_at, reason=self._exec_error)
         exit_status, signal_number = decode(self._wait_status)
-        self._interrupted = self._interrupted or (signal_number in _STOPS and self._is_about_to_stop())
+        if signal_number in _STOPS:  # who sent it may signal the scheduler too, as KillMode=control-group does
+            self._interrupted = self._interrupted or is_readable(self._stop, within=_SIGNALS_APART)
         return run.end(
             classify(
                 self._wait_status,
@@ -123,12 +122,6 @@ class Execution:
             cpu=self._usage.ru_utime + self._usage.ru_stime if self._usage else 0.0,
             peak_kib=self._usage.ru_maxrss if self._usage else 0,
         )
-
-    def _is_about_to_stop(self) -> bool:
-        """Whether the sender of the signal to main.py signals the scheduler too, as KillMode=control-group does."""
-        poller = select.poll()
-        poller.register(self._stop, select.POLLIN)
-        return bool(poller.poll(_SIGNALS_APART * 1000))
 
     def abort(self) -> None:
         """End the run at once: something here has failed, and nobody watches main.py any more."""
@@ -170,10 +163,10 @@ class Execution:
             self._poller.register(descriptor, select.POLLIN)
         while not self._is_over():
             # Read the clock before the events: what main.py did before its deadline counts, however late we read it.
-            is_late = self._clock() >= self.deadline
+            is_late = time.monotonic() >= self.deadline
             for descriptor, _ in self._poller.poll(math.ceil(self._wait_ms())):
                 self._notice(descriptor)
-            if is_late and self._clock() >= self.deadline:
+            if is_late and time.monotonic() >= self.deadline:
                 self._escalate()
         self._ended_at = self._ended_at or clock.boottime()
 
@@ -201,7 +194,7 @@ class Execution:
         return self._phase is _Phase.GIVEN_UP
 
     def _wait_ms(self) -> float:
-        waits = [self.deadline - self._clock(), _LONGEST_WAIT]
+        waits = [self.deadline - time.monotonic(), _LONGEST_WAIT]
         if (partial := self._capture.flush_partial()) is not None:
             waits.append(partial)
         if self._ended:
@@ -228,7 +221,7 @@ class Execution:
         self._signal(signal.SIGCONT)  # a stopped process gets its TERM only then
 
     def _go_on(self, phase: _Phase, lasts: float) -> None:
-        self._phase, self.deadline = phase, self._clock() + lasts
+        self._phase, self.deadline = phase, time.monotonic() + lasts
 
     def _signal(self, number: int) -> None:
         """Send a signal to every process of the run, and to main.py even if the sweeper does not find it."""
@@ -263,3 +256,10 @@ class Execution:
         killed, given_up = self._sweeper.sweep()
         ended = self._signalled | {process.pid: text for process, text in killed.items()}
         self.leftovers = Leftovers(tuple(ended.values()), tuple(given_up.values()))
+
+
+def is_readable(descriptor: int, within: float = 0.0) -> bool:
+    """Whether there is something to read from the descriptor, now or ``within`` some seconds."""
+    poller = select.poll()  # select() takes no descriptor above 1023
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(within * 1000))

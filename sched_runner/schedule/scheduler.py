@@ -18,6 +18,7 @@ from sched_runner.clock import SteadyClock
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import Due, Plan, Retry
+from sched_runner.run.runs import Schedule
 from sched_runner.schedule import cadence as cadences
 from sched_runner.schedule import retries
 from sched_runner.schedule.cadence import Cadence
@@ -52,7 +53,7 @@ class _OneThread(BasePoolExecutor):  # type: ignore[misc]  # APScheduler has no 
         super().__init__(pool)
 
 
-class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no types
+class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APScheduler has no types
     """Calls ``perform`` in a thread at every due time, never twice at once.
 
     ``on_turn`` is called in the main thread at each turn of the loop, and says if that is the last one; ``on_skip`` is
