@@ -81,7 +81,6 @@ def _lock(installation: Installation, directory: Any) -> LockFile:
     try:
         if installation.is_service and not directory.exists():
             raise OperatorError(f"{directory} is not there: start the service once, and systemd makes it")
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         return open_lock(directory)
     except OSError as error:
         raise OperatorError(f"cannot use {directory}: {error.strerror}; try with sudo") from None

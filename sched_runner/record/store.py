@@ -43,7 +43,8 @@ def load(directory: Path) -> State:
 
 
 def open_lock(directory: Path) -> LockFile:
-    """The lock file of a state directory; anything else in its place is set aside. Raises OSError."""
+    """The lock file of a state directory, which may be new; what else lies there is set aside. Raises OSError."""
+    directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     return _with_regular(directory / "lock", lambda: LockFile(directory))
 
 

@@ -21,7 +21,7 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket: socket.socket | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._patience = _PATIENCE
 
     def ready(self, status: str) -> None:
@@ -49,8 +49,6 @@ class Notifier:
         if not self._address:
             return
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.settimeout(self._patience)
             self._socket.sendto("\n".join(assignments).encode(), self._address)
         except OSError:

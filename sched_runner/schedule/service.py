@@ -4,13 +4,11 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sched_runner import clock, words
 from sched_runner.output.outputs import Outputs
 from sched_runner.record import messages, status
-from sched_runner.record import store as stores
 from sched_runner.record.lock import LockFile
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
@@ -30,14 +28,6 @@ log = logging.getLogger(__name__)
 # Beyond the stop grace, in seconds: twice 5 s for what cannot be killed, the rest for a slow journal and disk.
 _STOP_TAKES = 20.0
 _LAST_PING_LASTS = 2.0
-
-
-class AlreadyRunningError(Exception):
-    """Another scheduler has this state directory."""
-
-
-class StateDirectoryError(Exception):
-    """The state directory cannot be used."""
 
 
 class Service:
@@ -69,11 +59,9 @@ class Service:
         max_sleep = (watchdog(environ) or float("inf")) / 3
         self._scheduler = Scheduler(self._perform, on_turn=self._on_turn, on_skip=self._on_skip, max_sleep=max_sleep)
 
-    def run(self) -> None:
-        """Keep the schedule until SIGTERM or SIGINT. Raises AlreadyRunningError, StateDirectoryError."""
+    def run(self, lock: LockFile) -> None:
+        """Keep the schedule until SIGTERM or SIGINT; ``lock`` is that of the state directory, with the scheduler's."""
         self._notifier.status("starting")
-        self._outputs.attach()
-        lock = _claim(self._settings.state_dir)
         become_subreaper()
         self._store = Store(self._settings.state_dir, lock)
         self._runs = Runs(self._store, lock, self._outputs, self._monitoring, self._stop, self._scheduler)
@@ -245,16 +233,3 @@ class Service:
 
 def _is_another_cadence(old: Settings, new: Settings) -> bool:
     return (old.interval, old.calendar, old.retries) != (new.interval, new.calendar, new.retries)
-
-
-def _claim(directory: Path) -> LockFile:
-    try:
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = stores.open_lock(directory)
-    except OSError as error:
-        raise StateDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
-    holder = lock.claim()
-    if holder is not None:
-        who = f"process {holder}" if holder else "a process that cannot be seen from here"
-        raise AlreadyRunningError(f"{who} is the scheduler of {directory}")
-    return lock
