@@ -55,7 +55,7 @@ def _make(installation: Installation, reading: Reading) -> int:
     name = installation.place.name
     directory = reading.settings.state_dir
     lock = _lock(installation, directory)
-    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    stop = os.eventfd(0)
     terminal = {name: value for name, value in environ().items() if name != "JOURNAL_STREAM"}
     outputs = Outputs(reading.settings.log_dir, lambda patience: live(terminal, name, patience))
 

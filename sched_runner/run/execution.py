@@ -164,7 +164,7 @@ class Execution:
         while not self._is_over():
             # Read the clock before the events: what main.py did before its deadline counts, however late we read it.
             is_late = time.monotonic() >= self.deadline
-            for descriptor, _ in self._poller.poll(math.ceil(self._wait_ms())):
+            for descriptor, _ in self._poller.poll(self._wait_ms()):
                 self._notice(descriptor)
             if is_late and time.monotonic() >= self.deadline:
                 self._escalate()

@@ -1,9 +1,7 @@
 """Our BlockingScheduler: an eventfd wakes its loop, and its cadence stays when somebody sets the clock."""
 
 import logging
-import math
 import os
-import select
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from sched_runner.clock import SteadyClock
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import Due, Plan, Retry
+from sched_runner.run.execution import is_readable
 from sched_runner.run.runs import Schedule
 from sched_runner.schedule import cadence as cadences
 from sched_runner.schedule import retries
@@ -82,9 +81,7 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
         self._on_skip = on_skip
         self._max_sleep = min(max_sleep, _LONGEST_SLEEP)
         self.clock = clock or SteadyClock()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poller = select.poll()
-        self._poller.register(self._wake, select.POLLIN)
+        self._wake = os.eventfd(0)
         self._active = False
         self._due_boottime = 0.0
         self._attempt = 1
@@ -194,7 +191,7 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
 
     def _sleep(self, wait: float | None) -> None:
         seconds = self._max_sleep if wait is None else min(wait, self._max_sleep)
-        if self._poller.poll(math.ceil(seconds * 1000)):
+        if is_readable(self._wake, within=seconds):
             os.eventfd_read(self._wake)
 
     def _follow_clock(self) -> None:
@@ -243,9 +240,8 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
             self.wakeup()
 
     def _skipped(self, _: JobSubmissionEvent) -> None:
-        due = self.last_due
-        if self._active and due <= self.now():
-            self._on_skip(due)
+        if self._active:
+            self._on_skip(self.last_due)
         else:
             # The run before has ended, but the pool has not noted that yet.
             self.modify_job(_JOB, next_run_time=self.now() + _POOL_TAKES_NOTE)

@@ -54,7 +54,7 @@ class Service:
         self._stopping = False
         self._told = ""
         self._zone = clock.zone_of_host()
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stop = os.eventfd(0)
         # Between two pings, less than half of the watchdog's time shall pass.
         max_sleep = (watchdog(environ) or float("inf")) / 3
         self._scheduler = Scheduler(self._perform, on_turn=self._on_turn, on_skip=self._on_skip, max_sleep=max_sleep)
