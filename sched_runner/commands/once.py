@@ -70,7 +70,7 @@ def _make(installation: Installation, reading: Reading) -> int:
     become_subreaper()
     monitoring: Any = _Silence() if installation.is_service else Monitoring(name)
     store = _Trial(directory, lock) if installation.is_service else Store(directory, lock)
-    runs = Runs(store, lock, outputs, monitoring, stop)
+    runs = Runs(store, outputs, monitoring, stop)
     run = runs.make_run(reading.settings, reading.environ)
     monitoring.close(_LAST_PING_LASTS)
     outputs.tell()

@@ -55,17 +55,10 @@ class Runs:
     """Makes runs, never two at a time, even if another process makes runs too."""
 
     def __init__(
-        self,
-        store: Store,
-        lock: LockFile,
-        outputs: Outputs,
-        monitoring: Monitoring,
-        stop: int,
-        schedule: Schedule | None = None,
+        self, store: Store, outputs: Outputs, monitoring: Monitoring, stop: int, schedule: Schedule | None = None
     ) -> None:
         """A run is ended early when the descriptor ``stop`` becomes readable."""
         self._store = store
-        self._lock = lock
         self._outputs = outputs
         self._monitoring = monitoring
         self._stop = stop
@@ -77,7 +70,7 @@ class Runs:
     def make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run | None:
         """Run main.py and record how it went; None if another process has a run going."""
         if not self._acquire():
-            holder = self._lock.holder(LockFile.RUN)
+            holder = self._store.lock.holder(LockFile.RUN)
             fields = messages.fields(messages.RUN_SKIPPED, RUN=self._store.state.number)
             who = f"process {holder}" if holder else "another process"
             log.warning("skipped a run: %s is making a run, or is about to restart the scheduler", who, extra=fields)
@@ -89,11 +82,11 @@ class Runs:
             self._outputs.wait_until(math.inf)
             if self._store.state.running:  # a fault here: the run has ended, and its record does not say so
                 self._store.update(State.end_lost_run)
-            self._lock.release(LockFile.RUN)
+            self._store.lock.release(LockFile.RUN)
 
     def _acquire(self) -> bool:
         """Take the lock of the run; at first wait, for ``main-scheduler restart`` may give it back a little late."""
-        while not (is_ours := self._lock.acquire(LockFile.RUN)) and time.monotonic() < self._patient_until:
+        while not (is_ours := self._store.lock.acquire(LockFile.RUN)) and time.monotonic() < self._patient_until:
             time.sleep(0.01)
         return is_ours
 

@@ -64,8 +64,8 @@ class Service:
         self._notifier.status("starting")
         become_subreaper()
         self._store = Store(self._settings.state_dir, lock)
-        self._runs = Runs(self._store, lock, self._outputs, self._monitoring, self._stop, self._scheduler)
-        self._plan(lock)
+        self._runs = Runs(self._store, self._outputs, self._monitoring, self._stop, self._scheduler)
+        self._plan()
         self._signals.wake = self._wake
         self._notifier.ready(status.one_line(self._store.state, clock.wall()))
         try:
@@ -82,7 +82,7 @@ class Service:
         self._notifier.status("stopped")
         self._outputs.tell()
 
-    def _plan(self, lock: LockFile) -> None:
+    def _plan(self) -> None:
         """Take over the state of the previous scheduler, and say when the first run is due."""
         self._store.refresh()
         clock.follow_zone(self._environ.get("TZ"))
@@ -96,7 +96,7 @@ class Service:
 
         def start(state: State) -> Run | None:
             # If the lock of the run is taken, the run is that of main-scheduler once, and goes on.
-            lost = state.end_lost_run() if lock.holder(LockFile.RUN) is None else None
+            lost = state.end_lost_run() if self._store.lock.holder(LockFile.RUN) is None else None
             state.start(settings, self._scheduler.plan())
             return lost
 

@@ -1,5 +1,6 @@
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from sched_runner.settings import places, table
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-EVERY_HOUR, EVERY_3_HOURS = (table.load({"SCHED_INTERVAL": every}, places.here(Path("/srv"))) for every in ("1h", "3h"))
+SETTINGS = table.load({}, places.here(Path("/srv")))
+EVERY_HOUR, EVERY_3_HOURS = (replace(SETTINGS, interval=hours * 3600.0) for hours in (1, 3))
 BOOT = NOON.timestamp() - 5000  # the boot clock reads 5000 s at noon
 
 
