@@ -56,8 +56,8 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
     """Calls ``perform`` in a thread at every due time, never twice at once.
 
     ``on_turn`` is called in the main thread at each turn of the loop, and says if that is the last one; ``on_skip`` is
-    called if a run is going at a due time. ``max_sleep`` is in seconds. APScheduler's job has one next time: that of a
-    retry, if one is planned, else the due time.
+    called if a run is going at a due time, as ``is_performing`` says. ``max_sleep`` is in seconds. APScheduler's job
+    has one next time: that of a retry, if one is planned, else the due time.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
         self._max_sleep = min(max_sleep, _LONGEST_SLEEP)
         self.clock = clock or SteadyClock()
         self._wake = os.eventfd(0)
-        self._active = False
+        self.is_performing = False
         self._due_boottime = 0.0
         self._attempt = 1
         self._retry: Retry | None = None
@@ -111,8 +111,7 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
 
     def plan_retry(self, run: Run, settings: Settings) -> None:
         """Plan a retry of the run, which has ended, if the settings say so."""
-        now, due = self.clock.now(), self.next_due.timestamp()
-        self._set_retry(retries.after(run, settings, now, self.clock.boottime(), due))
+        self._set_retry(retries.after(run, settings, self.clock.now(), self.clock.boottime()))
 
     def _take(self, cadence: Cadence, due: datetime, retry: Retry | None) -> None:
         self._retry = None
@@ -163,15 +162,10 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
         by = None if expected_by is None else expected_by.timestamp()
         return Plan(cadence.every, self.next_due.timestamp(), by, self._retry)
 
-    @property
-    def is_performing(self) -> bool:
-        """Whether a run is going."""
-        return self._active
-
     def is_kept(self) -> bool:
         """Whether the schedule is being kept: a run is going, or none is overdue."""
         waited = self._awaited_since
-        return self._active or waited is None or self.clock.boottime() - waited < _OVERDUE_AFTER
+        return self.is_performing or waited is None or self.clock.boottime() - waited < _OVERDUE_AFTER
 
     def wakeup(self) -> None:
         """End the loop's sleep; safe in a signal handler and in any thread."""
@@ -214,7 +208,7 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
         early: float = (self.get_job(_JOB).next_run_time - self.now()).total_seconds()
         if early > 0:
             return early
-        if not self._active and self._awaited_since is None:
+        if not self.is_performing and self._awaited_since is None:
             self._note_what_is_due()
         wait: float | None = super()._process_jobs()
         if self.clock.step():  # somebody set the clock in this turn: APScheduler may have used the new time
@@ -232,15 +226,15 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
             self._attempt, self._due_boottime = 1, self.last_due.timestamp() - self.clock.at(0.0)
 
     def _execute(self) -> None:
-        self._active, self._awaited_since = True, None
+        self.is_performing, self._awaited_since = True, None
         try:
             self._perform()
         finally:
-            self._active = False
+            self.is_performing = False
             self.wakeup()
 
     def _skipped(self, _: JobSubmissionEvent) -> None:
-        if self._active:
+        if self.is_performing:
             self._on_skip(self.last_due)
         else:
             # The run before has ended, but the pool has not noted that yet.

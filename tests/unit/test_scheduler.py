@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from sched_runner.clock import SteadyClock
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
 from sched_runner.schedule.scheduler import Scheduler
 from sched_runner.settings import places, table
 
@@ -161,6 +163,20 @@ def test_a_due_run_that_finds_one_going_is_skipped_and_one_that_has_just_ended_i
     scheduler._skipped(None)
     assert skipped == []
     assert scheduler.next_due == NOON + timedelta(milliseconds=20)
-    scheduler._active = True
+    scheduler.is_performing = True
     scheduler._skipped(None)
     assert skipped == [NOON]
+
+
+@pytest.mark.parametrize(("until_due", "is_made"), [(59.0, False), (60.0, False), (60.1, True)])
+def test_there_is_no_retry_at_or_after_the_next_due_time(until_due, is_made):
+    scheduler = scheduler_at(NOON - timedelta(seconds=until_due))
+    scheduler.plan_retry(Run(7, Outcome.FAILED), replace(EVERY_HOUR, retries=3, retry_after=60.0))
+    assert (scheduler.plan().retry is not None) is is_made
+    assert scheduler.next_due == NOON
+
+
+def test_a_great_number_of_attempts_overflows_nothing():
+    scheduler = scheduler_at(NOON - HOUR)
+    scheduler.plan_retry(Run(7, Outcome.FAILED, attempt=5000), replace(EVERY_HOUR, retries=10**5))
+    assert scheduler.plan().retry is None
