@@ -74,7 +74,6 @@ class Execution:
         self._sweeper = sweeper
         self._stop = stop
         self._popen = popen
-        self._poller = select.poll()
         self._pidfd = self._fault = -1
         self._phase = _Phase.RUNNING
         self._interrupted = self._timed_out = self._ended = False
@@ -159,33 +158,29 @@ class Execution:
 
     def _watch(self) -> None:
         """Read and wait until nothing of the run is left, but no longer than a KILL may take."""
-        for descriptor in (self._pidfd, self._fault, self._stop, *self._capture.descriptors()):
-            self._poller.register(descriptor, select.POLLIN)
+        told_once = {self._pidfd: self._collect, self._fault: self._read_fault, self._stop: self._interrupt}
+        poller = select.poll()
+        for descriptor in (*told_once, *self._capture.descriptors()):
+            poller.register(descriptor, select.POLLIN)
         while not self._is_over():
             # Read the clock before the events: what main.py did before its deadline counts, however late we read it.
             is_late = time.monotonic() >= self.deadline
-            for descriptor, _ in self._poller.poll(self._wait_ms()):
-                self._notice(descriptor)
+            for descriptor, _ in poller.poll(self._wait_ms()):
+                if descriptor in told_once:
+                    told_once[descriptor]()
+                else:
+                    self._capture.read(descriptor)
+                if descriptor not in self._capture.descriptors():
+                    poller.unregister(descriptor)
             if is_late and time.monotonic() >= self.deadline:
                 self._escalate()
         self._ended_at = self._ended_at or clock.boottime()
 
-    def _notice(self, descriptor: int) -> None:
-        if descriptor == self._pidfd:
-            self._poller.unregister(descriptor)
-            self._collect()
-        elif descriptor == self._fault:
-            self._poller.unregister(descriptor)
-            self._read_fault()
-        elif descriptor == self._stop:
-            self._poller.unregister(descriptor)
-            if self._phase is _Phase.RUNNING:
-                self._interrupted = True
-                self._escalate()
-        else:
-            self._capture.read(descriptor)
-            if descriptor not in self._capture.descriptors():
-                self._poller.unregister(descriptor)
+    def _interrupt(self) -> None:
+        """End the run, because the scheduler is being stopped; what main.py has left may still end by itself."""
+        if self._phase is _Phase.RUNNING:
+            self._interrupted = True
+            self._escalate()
 
     def _is_over(self) -> bool:
         if self._ended:
