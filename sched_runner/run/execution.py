@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -74,6 +74,7 @@ class Execution:
         self._sweeper = sweeper
         self._stop = stop
         self._popen = popen
+        self._opened = ExitStack()  # our descriptors of main.py
         self._pidfd = self._fault = -1
         self._phase = _Phase.RUNNING
         self._interrupted = self._timed_out = self._ended = False
@@ -101,7 +102,7 @@ class Execution:
         """
         self._watch()
         self._sweep()
-        self._close()
+        self._opened.close()
         self._capture.drain()
         if self._exec_error:
             return run.end(Outcome.NOT_STARTED, self._ended_at, reason=self._exec_error)
@@ -127,7 +128,7 @@ class Execution:
         if self.pid and not self._ended:
             os.kill(self.pid, signal.SIGKILL)
         self._sweep()
-        self._close()
+        self._opened.close()
         self._capture.close()
 
     def _start(self) -> None:
@@ -138,6 +139,7 @@ class Execution:
             writers += [self._capture.open("stdout")]
             writers += [self._capture.open("stderr")]
             self._fault, fault = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            self._opened.callback(os.close, self._fault)
             writers.append(fault)
             child = self._popen(
                 [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(fault), *self._line],
@@ -155,6 +157,7 @@ class Execution:
         self.pid = child.pid
         child.returncode = 0  # so that Popen does not wait for main.py: we do, with wait4
         self._pidfd = os.pidfd_open(child.pid)
+        self._opened.callback(os.close, self._pidfd)
 
     def _watch(self) -> None:
         """Read and wait until nothing of the run is left, but no longer than a KILL may take."""
@@ -239,13 +242,6 @@ class Execution:
         with suppress(BlockingIOError, ValueError, OverflowError):
             if error := os.read(self._fault, 16):
                 self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
-
-    def _close(self) -> None:
-        """Close our descriptors of main.py. ``abort`` may call this after ``wait`` has: then it does nothing."""
-        descriptors, self._pidfd, self._fault = (self._pidfd, self._fault), -1, -1
-        for descriptor in descriptors:
-            if descriptor >= 0:
-                os.close(descriptor)
 
     def _sweep(self) -> None:
         killed, given_up = self._sweeper.sweep()
