@@ -90,8 +90,8 @@ class Service:
         now, boottime = steady.now(), steady.boottime()
         previous, supervised = self._store.state, self._is_supervised
         first = cadence.first_due(previous, settings, now, boottime, supervised=supervised)
-        is_new = cadence.start_of(previous, settings, supervised=supervised) == "now"
-        retry = None if is_new else retries.resumed(previous, settings, now, boottime)
+        begins_anew = cadence.start_of(previous, settings, supervised=supervised) == "now"
+        retry = None if begins_anew else retries.resumed(previous, settings, now, boottime)
         self._scheduler.begin(settings, datetime.fromtimestamp(first, UTC), retry)
 
         def start(state: State) -> Run | None:
@@ -107,10 +107,11 @@ class Service:
             text = "run %d was interrupted: its scheduler ended unexpectedly"
             log.warning(text, lost.number, extra=messages.of_run(lost))
         self._monitoring.planned(settings, self._store.state)
-        log.info("%s, next run at %s", self._describe(), words.clock_time(first))
+        log.info("%s", self._describe())
 
     def _describe(self) -> str:
-        return f"{self._settings.main} runs {self._store.state.every} (SCHED_ENV={self._settings.environment})"
+        how = f"{self._settings.main} runs {self._store.state.every} (SCHED_ENV={self._settings.environment})"
+        return f"{how}, next run at {words.clock_time(self._scheduler.next_due.timestamp())}"
 
     def _wake(self) -> None:
         """Wake the loop, from the signal handler; at a stop, first shorten a wait of the loop for a slow reader."""
@@ -195,10 +196,9 @@ class Service:
         clock.follow_zone(self._environ.get("TZ"))
         if is_moved or _is_another_cadence(old, settings):
             self._scheduler.follow(settings)
-        plan = self._scheduler.plan()
-        self._store.update(lambda state: state.follow(settings, plan))
+        self._store.update(lambda state: state.follow(settings, self._scheduler.plan()))
         self._monitoring.planned(settings, self._store.state)
-        log.info("reloaded: %s, next run at %s", self._describe(), words.clock_time(plan.next_due))
+        log.info("reloaded: %s", self._describe())
 
     def _trigger(self) -> None:
         if self._scheduler.is_performing:
