@@ -56,7 +56,7 @@ class Service:
         self._zone = clock.zone_of_host()
         self._stop = os.eventfd(0)
         # Between two pings, less than half of the watchdog's time shall pass.
-        max_sleep = (watchdog(environ) or float("inf")) / 3
+        max_sleep = watchdog(environ) / 3
         self._scheduler = Scheduler(self._perform, on_turn=self._on_turn, on_skip=self._on_skip, max_sleep=max_sleep)
 
     def run(self, lock: LockFile) -> None:
@@ -127,13 +127,13 @@ class Service:
         self._outputs.tell()
         self._runs.remind()
         arrived = self._signals.take()
-        if self._is_stop(arrived):
+        if self._is_stop(arrived) and not self._stopping:
             self._begin_stop()
-        elif RELOAD in arrived and not self._stopping:
-            self._reload()
-        if TRIGGER in arrived and not self._stopping:
-            self._trigger()
         if not self._stopping:
+            if RELOAD in arrived:
+                self._reload()
+            if TRIGGER in arrived:
+                self._trigger()
             self._follow_zone()
             self._follow()
         if self._scheduler.is_kept():
@@ -165,8 +165,6 @@ class Service:
             self._notifier.status(line)
 
     def _begin_stop(self) -> None:
-        if self._stopping:
-            return
         self._stopping = True
         self._outputs.hurry()
         log.info("stopping")
