@@ -183,7 +183,7 @@ class Execution:
         """End the run, because the scheduler is being stopped; what main.py has left may still end by itself."""
         if self._phase is _Phase.RUNNING:
             self._interrupted = True
-            self._escalate()
+            self._terminate(self._settings.stop_grace)
 
     def _is_over(self) -> bool:
         if self._ended:
@@ -200,9 +200,9 @@ class Execution:
         return max(0.0, min(waits)) * 1000
 
     def _escalate(self) -> None:
-        """Go on to the next phase: the time of this one is over, or the scheduler is being stopped."""
+        """Go on to the next phase: the time of this one is over."""
         if self._phase is _Phase.RUNNING:
-            self._timed_out = not self._interrupted
+            self._timed_out = True
             self._terminate(self._settings.stop_grace)
         elif self._phase is _Phase.LINGERING:
             self._signalled = {process.pid: describe(process) for process in self._sweeper.left()}
