@@ -3,11 +3,10 @@
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
-from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.base import BaseTrigger
 
@@ -45,13 +44,6 @@ class CadenceTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no t
         return self.cadence.after(now)
 
 
-class _OneThread(BasePoolExecutor):  # type: ignore[misc]  # APScheduler has no types
-    """One thread, in which runs are made."""
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        super().__init__(pool)
-
-
 class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APScheduler has no types
     """Calls ``perform`` in a thread at every due time, never twice at once.
 
@@ -69,11 +61,11 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
         max_sleep: float = _LONGEST_SLEEP,
         clock: SteadyClock | None = None,
     ) -> None:
-        self._pool = ThreadPoolExecutor(1)
+        self._thread = ThreadPoolExecutor(1)
         # State all of these, and as objects: APScheduler would look names up among its plug-ins.
         super().__init__(
             timezone=UTC,
-            executors={"default": _OneThread(self._pool)},
+            executors={"default": self._thread},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._perform = perform
@@ -92,7 +84,7 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
 
     def begin(self, settings: Settings, first: datetime, retry: Retry | None) -> None:
         """Plan the first run at ``first``, then follow the cadence. Raises RuntimeError if no thread can be started."""
-        self._pool.submit(int).result()
+        self._thread._pool.submit(int).result()  # noqa: SLF001 - there is no other way to start the thread now
         trigger = CadenceTrigger(cadences.of(settings, first))
         self.add_job(self._execute, trigger, id=_JOB, next_run_time=first)
         self._set_retry(retry)
@@ -173,7 +165,7 @@ class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APSchedul
 
     def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's
         """Wait for the run, then end the scheduler: APScheduler itself would wait with a lock that the run needs."""
-        self._pool.shutdown(wait)
+        self._thread.shutdown(wait)
         super().shutdown(wait)
 
     def _main_loop(self) -> None:
