@@ -42,8 +42,8 @@ def main(arguments: argparse.Namespace) -> int:
     place, source = source_of(arguments, environ)
     reading = source.read()
     outputs = Outputs(reading.settings.log_dir, lambda patience: live(environ, place.name, patience))
-    outputs.attach()
     try:
+        outputs.attach()
         lock = _claim(reading.settings.state_dir)
         Service(source, reading, outputs, signals, Monitoring(place.name), environ).run(lock)
     except OperatorError:

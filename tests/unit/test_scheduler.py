@@ -15,8 +15,8 @@ from sched_runner.settings import places, table
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SETTINGS = table.load({}, places.here(Path("/srv")))
-EVERY_HOUR, EVERY_3_HOURS = (replace(SETTINGS, interval=hours * 3600.0) for hours in (1, 3))
 BOOT = NOON.timestamp() - 5000  # the boot clock reads 5000 s at noon
+EVERY_HOUR, EVERY_3_HOURS = (replace(SETTINGS, interval=hours * 3600.0) for hours in (1, 3))
 
 
 class Hands:
