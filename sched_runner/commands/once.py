@@ -55,7 +55,7 @@ def _make(installation: Installation, reading: Reading) -> int:
     name = installation.place.name
     directory = reading.settings.state_dir
     lock = _lock(installation, directory)
-    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    stop = os.eventfd(0)
     terminal = {name: value for name, value in environ().items() if name != "JOURNAL_STREAM"}
     outputs = Outputs(reading.settings.log_dir, live(terminal, name))
 
@@ -70,7 +70,7 @@ def _make(installation: Installation, reading: Reading) -> int:
     become_subreaper()
     monitoring: Any = _Silence() if installation.is_service else Monitoring(name)
     store = _Trial(directory, lock) if installation.is_service else Store(directory, lock)
-    runs = Runs(store, lock, outputs, monitoring, stop)
+    runs = Runs(store, outputs, monitoring, stop)
     run = runs.make_run(reading.settings, reading.environ)
     monitoring.close(_LAST_PING_LASTS)
     outputs.tell()
@@ -81,7 +81,6 @@ def _lock(installation: Installation, directory: Any) -> LockFile:
     try:
         if installation.is_service and not directory.exists():
             raise OperatorError(f"{directory} is not there: start the service once, and systemd makes it")
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         return open_lock(directory)
     except OSError as error:
         raise OperatorError(f"cannot use {directory}: {error.strerror}; try with sudo") from None

@@ -20,7 +20,7 @@ from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
 from sched_runner.run.command import command
-from sched_runner.run.hints import hint, is_sandboxed, probe
+from sched_runner.run.hints import hint
 from sched_runner.schedule import cadence
 from sched_runner.settings import table
 from sched_runner.settings.source import Source
@@ -155,9 +155,7 @@ def _of_the_command(settings: Settings, environ: Mapping[str, str]) -> Iterator[
         if not (is_absent and error.filename == str(settings.main)):
             why = said(error)
             helps = ["SCHED_PYTHON takes no options"] if " " in settings.python and "options" not in why else []
-            if is_sandboxed(environ):
-                helps.append(hint([why], settings.main.parent, settings.main.parent, probe))
-            yield "; ".join([f"a run cannot start: {why}", *filter(None, helps)])
+            yield "; ".join(filter(None, [f"a run cannot start: {why}", *helps, hint([why], settings, environ)]))
 
 
 def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import MINIMAL
 from sched_runner.exit_status import ExitStatus
+from sched_runner.record.lock import LockFile
+from sched_runner.record.store import open_lock
 from sched_runner.schedule.signals import Signals
 from sched_runner.settings import places
 from sched_runner.settings.places import Place
@@ -34,24 +36,37 @@ def main(arguments: argparse.Namespace) -> int:
     from sched_runner.tell.monitoring import Monitoring
 
     import_scheduler()
-    from sched_runner.schedule.service import AlreadyRunningError, Service, StateDirectoryError
+    from sched_runner.schedule.service import Service
 
     environ = dict(os.environ)
     place, source = source_of(arguments, environ)
     reading = source.read()
     outputs = Outputs(reading.settings.log_dir, live(environ, place.name))
     try:
-        Service(source, reading, outputs, signals, Monitoring(place.name), environ).run()
-    except AlreadyRunningError as error:
-        raise OperatorError(str(error), ExitStatus.TEMPFAIL) from None
-    except StateDirectoryError as error:
-        raise OperatorError(str(error)) from None
+        outputs.attach()
+        lock = _claim(reading.settings.state_dir)
+        Service(source, reading, outputs, signals, Monitoring(place.name), environ).run(lock)
+    except OperatorError:
+        raise
     except Exception:
         logging.getLogger(__name__).exception("the scheduler ends on a fault of its own")
         return ExitStatus.FAULT
     finally:
         signals.ignore()
     return ExitStatus.OK
+
+
+def _claim(directory: Path) -> LockFile:
+    """Become the scheduler of the state directory. Raises OperatorError."""
+    try:
+        lock = open_lock(directory)
+    except OSError as error:
+        raise OperatorError(f"{directory} cannot be used: {error.strerror}") from None
+    holder = lock.claim()
+    if holder is not None:
+        who = f"process {holder}" if holder else "a process that cannot be seen from here"
+        raise OperatorError(f"{who} is the scheduler of {directory}", ExitStatus.TEMPFAIL)
+    return lock
 
 
 def import_scheduler() -> None:

@@ -41,7 +41,8 @@ def load(directory: Path) -> State:
 
 
 def open_lock(directory: Path) -> LockFile:
-    """The lock file of a state directory; anything else in its place is set aside. Raises OSError."""
+    """The lock file of a state directory, which may be new; what else lies there is set aside. Raises OSError."""
+    directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     return _with_regular(directory / "lock", lambda: LockFile(directory))
 
 
@@ -59,8 +60,8 @@ class Store:
 
     def __init__(self, directory: Path, lock: LockFile) -> None:
         self.state = State()
+        self.lock = lock
         self._directory = directory
-        self._lock = lock
         self._threads = threading.Lock()
         self._version: tuple[int, ...] = ()
         self._troubles: dict[str, Trouble] = {}
@@ -83,7 +84,7 @@ class Store:
 
         If the file has vanished or is faulty, write it anew.
         """
-        if self._read_version() == self._version and self._lock.is_in_place():
+        if self._read_version() == self._version and self.lock.is_in_place():
             return False
         with self._exclusive():
             is_new = self._refresh()
@@ -123,9 +124,9 @@ class Store:
         with self._threads:
             path = self._directory / "lock"
             self._troubles.setdefault("lock", Trouble(str(path), "made anew")).report(
-                fault_of(lambda: _with_regular(path, self._lock.restore))
+                fault_of(lambda: _with_regular(path, self.lock.restore))
             )
-            with self._lock.update():
+            with self.lock.update():
                 yield
         for trouble in tuple(self._troubles.values()):  # a copy: the other thread may add a trouble meanwhile
             trouble.tell()

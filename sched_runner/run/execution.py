@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -64,7 +64,6 @@ class Execution:
         *,
         stop: int,
         popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pid = 0
         self.deadline = math.inf
@@ -75,8 +74,7 @@ class Execution:
         self._sweeper = sweeper
         self._stop = stop
         self._popen = popen
-        self._clock = clock
-        self._poller = select.poll()
+        self._opened = ExitStack()  # our descriptors of main.py
         self._pidfd = self._fault = -1
         self._phase = _Phase.RUNNING
         self._interrupted = self._timed_out = self._ended = False
@@ -95,7 +93,7 @@ class Execution:
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self.abort()
             raise NotStartedError(said(error)) from None
-        self.deadline = self._clock() + self._settings.timeout
+        self.deadline = time.monotonic() + self._settings.timeout
 
     def wait(self, run: Run) -> Run:
         """Wait until main.py and its leftovers have ended; gives the record of the run with its end.
@@ -104,12 +102,13 @@ class Execution:
         """
         self._watch()
         self._sweep()
-        self._close()
+        self._opened.close()
         self._capture.drain()
         if self._exec_error:
             return run.end(Outcome.NOT_STARTED, self._ended_at, reason=self._exec_error)
         exit_status, signal_number = decode(self._wait_status)
-        self._interrupted = self._interrupted or (signal_number in _STOPS and self._is_about_to_stop())
+        if signal_number in _STOPS:  # who sent it may signal the scheduler too, as KillMode=control-group does
+            self._interrupted = self._interrupted or is_readable(self._stop, within=_SIGNALS_APART)
         return run.end(
             classify(
                 self._wait_status,
@@ -124,18 +123,12 @@ class Execution:
             peak_kib=self._usage.ru_maxrss if self._usage else 0,
         )
 
-    def _is_about_to_stop(self) -> bool:
-        """Whether the sender of the signal to main.py signals the scheduler too, as KillMode=control-group does."""
-        poller = select.poll()
-        poller.register(self._stop, select.POLLIN)
-        return bool(poller.poll(_SIGNALS_APART * 1000))
-
     def abort(self) -> None:
         """End the run at once: something here has failed, and nobody watches main.py any more."""
         if self.pid and not self._ended:
             os.kill(self.pid, signal.SIGKILL)
         self._sweep()
-        self._close()
+        self._opened.close()
         self._capture.close()
 
     def _start(self) -> None:
@@ -146,6 +139,7 @@ class Execution:
             writers += [self._capture.open("stdout")]
             writers += [self._capture.open("stderr")]
             self._fault, fault = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            self._opened.callback(os.close, self._fault)
             writers.append(fault)
             child = self._popen(
                 [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(fault), *self._line],
@@ -163,36 +157,33 @@ class Execution:
         self.pid = child.pid
         child.returncode = 0  # so that Popen does not wait for main.py: we do, with wait4
         self._pidfd = os.pidfd_open(child.pid)
+        self._opened.callback(os.close, self._pidfd)
 
     def _watch(self) -> None:
         """Read and wait until nothing of the run is left, but no longer than a KILL may take."""
-        for descriptor in (self._pidfd, self._fault, self._stop, *self._capture.descriptors()):
-            self._poller.register(descriptor, select.POLLIN)
+        told_once = {self._pidfd: self._collect, self._fault: self._read_fault, self._stop: self._interrupt}
+        poller = select.poll()
+        for descriptor in (*told_once, *self._capture.descriptors()):
+            poller.register(descriptor, select.POLLIN)
         while not self._is_over():
             # Read the clock before the events: what main.py did before its deadline counts, however late we read it.
-            is_late = self._clock() >= self.deadline
-            for descriptor, _ in self._poller.poll(math.ceil(self._wait_ms())):
-                self._notice(descriptor)
-            if is_late and self._clock() >= self.deadline:
+            is_late = time.monotonic() >= self.deadline
+            for descriptor, _ in poller.poll(self._wait_ms()):
+                if descriptor in told_once:
+                    told_once[descriptor]()
+                else:
+                    self._capture.read(descriptor)
+                if descriptor not in self._capture.descriptors():
+                    poller.unregister(descriptor)
+            if is_late and time.monotonic() >= self.deadline:
                 self._escalate()
         self._ended_at = self._ended_at or clock.boottime()
 
-    def _notice(self, descriptor: int) -> None:
-        if descriptor == self._pidfd:
-            self._poller.unregister(descriptor)
-            self._collect()
-        elif descriptor == self._fault:
-            self._poller.unregister(descriptor)
-            self._read_fault()
-        elif descriptor == self._stop:
-            self._poller.unregister(descriptor)
-            if self._phase is _Phase.RUNNING:
-                self._interrupted = True
-                self._escalate()
-        else:
-            self._capture.read(descriptor)
-            if descriptor not in self._capture.descriptors():
-                self._poller.unregister(descriptor)
+    def _interrupt(self) -> None:
+        """End the run, because the scheduler is being stopped; what main.py has left may still end by itself."""
+        if self._phase is _Phase.RUNNING:
+            self._interrupted = True
+            self._terminate(self._settings.stop_grace)
 
     def _is_over(self) -> bool:
         if self._ended:
@@ -201,7 +192,7 @@ class Execution:
         return self._phase is _Phase.GIVEN_UP
 
     def _wait_ms(self) -> float:
-        waits = [self.deadline - self._clock(), _LONGEST_WAIT]
+        waits = [self.deadline - time.monotonic(), _LONGEST_WAIT]
         if (partial := self._capture.flush_partial()) is not None:
             waits.append(partial)
         if self._ended:
@@ -209,9 +200,9 @@ class Execution:
         return max(0.0, min(waits)) * 1000
 
     def _escalate(self) -> None:
-        """Go on to the next phase: the time of this one is over, or the scheduler is being stopped."""
+        """Go on to the next phase: the time of this one is over."""
         if self._phase is _Phase.RUNNING:
-            self._timed_out = not self._interrupted
+            self._timed_out = True
             self._terminate(self._settings.stop_grace)
         elif self._phase is _Phase.LINGERING:
             self._signalled = {process.pid: describe(process) for process in self._sweeper.left()}
@@ -228,7 +219,7 @@ class Execution:
         self._signal(signal.SIGCONT)  # a stopped process gets its TERM only then
 
     def _go_on(self, phase: _Phase, lasts: float) -> None:
-        self._phase, self.deadline = phase, self._clock() + lasts
+        self._phase, self.deadline = phase, time.monotonic() + lasts
 
     def _signal(self, number: int) -> None:
         """Send a signal to every process of the run, and to main.py even if the sweeper does not find it."""
@@ -252,14 +243,14 @@ class Execution:
             if error := os.read(self._fault, 16):
                 self._exec_error = f"{self._line[0]}: {os.strerror(int(error))}"
 
-    def _close(self) -> None:
-        """Close our descriptors of main.py. ``abort`` may call this after ``wait`` has: then it does nothing."""
-        descriptors, self._pidfd, self._fault = (self._pidfd, self._fault), -1, -1
-        for descriptor in descriptors:
-            if descriptor >= 0:
-                os.close(descriptor)
-
     def _sweep(self) -> None:
         killed, given_up = self._sweeper.sweep()
         ended = self._signalled | {process.pid: text for process, text in killed.items()}
         self.leftovers = Leftovers(tuple(ended.values()), tuple(given_up.values()))
+
+
+def is_readable(descriptor: int, within: float = 0.0) -> bool:
+    """Whether there is something to read from the descriptor, now or ``within`` some seconds."""
+    poller = select.poll()  # select() takes no descriptor above 1023
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(within * 1000))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sched_runner import words
 from sched_runner.settings.places import page
+from sched_runner.settings.table import Settings
 
 _REFUSAL = re.compile(
     "(?P<EROFS>read-only file system)|(?P<EACCES>permission denied)|(?P<EPERM>operation not permitted)"
@@ -60,13 +61,13 @@ class Place(NamedTuple):
     of_another: bool = False
 
 
-def is_sandboxed(environ: Mapping[str, str]) -> bool:
-    """Whether systemd has started the service."""
-    return {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys()
-
-
-def hint(lines: Sequence[str], script_dir: Path, workdir: Path, look: Callable[[str], Place]) -> str:
+def hint(
+    lines: Sequence[str], settings: Settings, environ: Mapping[str, str], look: Callable[[str], Place] | None = None
+) -> str:
     """What helps if the sandbox is the cause of an error in these lines, the latest first; empty if no hint fits."""
+    if not {"INVOCATION_ID", "LOGS_DIRECTORY"} <= environ.keys():  # systemd has not started the service: no sandbox
+        return ""
+    look, script_dir = look or probe, settings.main.parent
     for line in reversed(lines):
         if _POSTDROP.search(line):
             return _drop_in("sendmail.conf")
@@ -76,7 +77,7 @@ def hint(lines: Sequence[str], script_dir: Path, workdir: Path, look: Callable[[
             named = [match[1] for text in lines if (match := _DATABASE.search(text))]
             database = named[-1] if named else str(script_dir / "database")
             return _hint_for("EROFS", database, look(database))
-        found = (_hint_for(number, path, look(path)) for number, path in _refused(line, workdir))
+        found = (_hint_for(number, path, look(path)) for number, path in _refused(line, settings.workdir or script_dir))
         if text := next(filter(None, found), ""):
             return text
     return ""

@@ -2,11 +2,9 @@
 
 import logging
 import math
-import select
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from sched_runner import clock, words
 from sched_runner.output.capture import Capture, Tail
@@ -18,8 +16,8 @@ from sched_runner.record.run_record import Run
 from sched_runner.record.state import Due, Plan, State
 from sched_runner.record.store import Store
 from sched_runner.run.command import environment
-from sched_runner.run.execution import Execution, Leftovers, NotStartedError
-from sched_runner.run.hints import hint, is_sandboxed, probe
+from sched_runner.run.execution import Execution, Leftovers, NotStartedError, is_readable
+from sched_runner.run.hints import hint
 from sched_runner.run.reasons import error_line
 from sched_runner.run.sweeper import Sweeper
 from sched_runner.settings.table import Settings
@@ -35,59 +33,36 @@ _PATIENCE = 0.5  # seconds
 _ALERT_ENDS = 5.0  # seconds that the alert's unit may take to end when it has looked for the last time
 
 
-class Schedule(Protocol):
-    """What a run is told of the schedule that it belongs to."""
+class Schedule:
+    """What a run is told of the schedule that it belongs to; this one is that of a single run: none."""
 
     def due(self) -> Due | None:
         """Why the current run is made; None if there is no schedule."""
+        return None
 
     def plan(self) -> Plan | None:
         """What is to come; None if there is no schedule."""
+        return None
 
     def plan_retry(self, run: Run, settings: Settings) -> None:
         """Plan a retry of the run, which has ended, if the settings say so."""
 
     def wakeup(self) -> None:
-        """Wake the loop: a run has begun or ended."""
-
-
-class Unscheduled:
-    """The schedule of a single run: none."""
-
-    def due(self) -> Due | None:
-        """Nothing is due."""
-        return None
-
-    def plan(self) -> Plan | None:
-        """Nothing is to come."""
-        return None
-
-    def plan_retry(self, run: Run, settings: Settings) -> None:
-        """Do nothing: a single run is not made again."""
-
-    def wakeup(self) -> None:
-        """Do nothing: there is no loop to wake."""
+        """Wake the loop: a run has begun."""
 
 
 class Runs:
     """Makes runs, never two at a time, even if another process makes runs too."""
 
     def __init__(
-        self,
-        store: Store,
-        lock: LockFile,
-        outputs: Outputs,
-        monitoring: Monitoring,
-        stop: int,
-        schedule: Schedule | None = None,
+        self, store: Store, outputs: Outputs, monitoring: Monitoring, stop: int, schedule: Schedule | None = None
     ) -> None:
         """A run is ended early when the descriptor ``stop`` becomes readable."""
         self._store = store
-        self._lock = lock
         self._outputs = outputs
         self._monitoring = monitoring
         self._stop = stop
-        self._schedule = schedule or Unscheduled()
+        self._schedule = schedule or Schedule()
         self._sweeper = Sweeper()
         self._patient_until = time.monotonic() + _PATIENCE
         self._remind_at = math.inf
@@ -95,7 +70,7 @@ class Runs:
     def make_run(self, settings: Settings, environ: Mapping[str, str]) -> Run | None:
         """Run main.py and record how it went; None if another process has a run going."""
         if not self._acquire():
-            holder = self._lock.holder(LockFile.RUN)
+            holder = self._store.lock.holder(LockFile.RUN)
             fields = messages.fields(messages.RUN_SKIPPED, RUN=self._store.state.number)
             who = f"process {holder}" if holder else "another process"
             log.warning("skipped a run: %s is making a run, or is about to restart the scheduler", who, extra=fields)
@@ -107,11 +82,11 @@ class Runs:
             self._outputs.wait_until(math.inf)
             if self._store.state.running:  # a fault here: the run has ended, and its record does not say so
                 self._store.update(State.end_lost_run)
-            self._lock.release(LockFile.RUN)
+            self._store.lock.release(LockFile.RUN)
 
     def _acquire(self) -> bool:
         """Take the lock of the run; at first wait, for ``main-scheduler restart`` may give it back a little late."""
-        while not (is_ours := self._lock.acquire(LockFile.RUN)) and time.monotonic() < self._patient_until:
+        while not (is_ours := self._store.lock.acquire(LockFile.RUN)) and time.monotonic() < self._patient_until:
             time.sleep(0.01)
         return is_ours
 
@@ -130,9 +105,8 @@ class Runs:
         self._outputs.tell()
         self._schedule.plan_retry(run, settings)
         self._record(run, output)
-        self._tell(run, execution.leftovers, errors, settings, is_sandboxed=is_sandboxed(environ))
+        self._tell(run, execution.leftovers, errors, settings, environ)
         self._monitoring.ended(settings, environ, self._store.state, run, output)
-        self._schedule.wakeup()
         return run
 
     def _execute(self, execution: Execution, settings: Settings, environ: Mapping[str, str], run: Run) -> Run:
@@ -192,32 +166,27 @@ class Runs:
     def _what_comes(self, run: Run, settings: Settings) -> str:
         """When the next run is; empty if there is none or the scheduler is being stopped, however the run has ended."""
         state = self._store.state
-        if run.outcome is Outcome.INTERRUPTED or (self._stop >= 0 and _is_readable(self._stop)):
+        if run.outcome is Outcome.INTERRUPTED or is_readable(self._stop):
             return ""
         if state.retry is not None:
             again = words.clock_time(state.retry.when)
             return f"; retry at {again}, attempt {state.retry.attempt} of {settings.retries + 1}"
         return "" if state.next_due is None else f"; next run at {words.clock_time(state.next_due)}"
 
-    def _tell(self, run: Run, leftovers: Leftovers, errors: Tail, settings: Settings, *, is_sandboxed: bool) -> None:
+    def _tell(
+        self, run: Run, leftovers: Leftovers, errors: Tail, settings: Settings, environ: Mapping[str, str]
+    ) -> None:
         _tell_leftovers("ended {} of run {}; the last output may be missing: {}", run.number, leftovers.ended)
         _tell_leftovers("could not kill {} of run {}: {}", run.number, leftovers.given_up)
         text = messages.summary(run) + self._what_comes(run, settings)
         lines: list[str] = []
         if run.outcome in FAILURES:
             lines = errors.last(_STDERR_LINES)
-            script_dir = settings.main.parent
             said = [*lines, run.reason] if run.outcome is Outcome.NOT_STARTED else lines
-            if is_sandboxed and (found := hint(said, script_dir, settings.workdir or script_dir, probe)):
+            if found := hint(said, settings, environ):
                 text += f"; {found}"
         level = _LEVELS.get(run.outcome or Outcome.FAILED, logging.ERROR)
         log.log(level, "%s", text, extra={**messages.of_run(run), "tail": lines})
-
-
-def _is_readable(descriptor: int) -> bool:
-    poller = select.poll()  # select() takes no descriptor above 1023
-    poller.register(descriptor, select.POLLIN)
-    return bool(poller.poll(0))
 
 
 def _tell_leftovers(sentence: str, number: int, found: Sequence[str]) -> None:
@@ -227,4 +196,4 @@ def _tell_leftovers(sentence: str, number: int, found: Sequence[str]) -> None:
     if len(found) > _NAMED:
         names += f" and {len(found) - _NAMED} more"
     fields = messages.fields(messages.LEFTOVERS, RUN=number)
-    log.warning(sentence.format(words.count(len(found), "leftover"), number, "%s"), names, extra=fields)
+    log.warning("%s", sentence.format(words.count(len(found), "leftover"), number, names), extra=fields)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from sched_runner import clock, words
 from sched_runner.record.state import State
@@ -11,33 +10,6 @@ from sched_runner.settings.table import Settings
 
 # The clocks of hosts that share their state may differ by this much, in seconds.
 _CLOCKS_DIFFER = 10.0
-
-
-class Cadence(Protocol):
-    """When runs are due."""
-
-    @property
-    def every(self) -> str:
-        """How often, in words: ``every 4 h``."""
-
-    @property
-    def when_stepped(self) -> str:
-        """What a step of the clock means, in words."""
-
-    def after(self, now: datetime) -> datetime:
-        """The first due time after now."""
-
-    def last(self, now: datetime) -> datetime | None:
-        """The last due time at or before now; None if there was none."""
-
-    def stepped(self, step: timedelta) -> "Cadence":
-        """The cadence after somebody has set the wall clock by ``step``."""
-
-    def due_after_step(self, due: datetime, step: timedelta, now: datetime) -> datetime:
-        """When the run that was due at ``due`` is due after the clock was set by ``step`` and shows ``now``."""
-
-    def expected_by(self, now: datetime) -> datetime | None:
-        """Until when the next success must come after one at ``now``; None if elapsed time decides that."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +49,10 @@ class FixedRate:
         """None, because elapsed time decides."""
 
 
+# What the loop, retries, check, status and the state ask: each kind of schedule has the methods of FixedRate.
+Cadence = FixedRate | Calendar
+
+
 def of(settings: Settings, origin: datetime) -> Cadence:
     """The cadence of these settings; if they have an interval, ``origin`` is one of the due times."""
     if settings.calendar:
@@ -89,22 +65,22 @@ def first_due(previous: State, settings: Settings, now: float, boottime: float, 
 
     The result and ``now`` are in seconds since the epoch; ``boottime`` is ``now`` on the boot clock.
     """
-    at_start = settings.start != "due" or crashed(previous, supervised=supervised)
-    resumed = settings.start in ("resume", "due") or crashed(previous, supervised=supervised)
-    last = last_due(previous, now, boottime) if resumed else None
-    if last is None:
-        return now if at_start else of(settings, _date(now)).after(_date(now)).timestamp()
-    kept = of(settings, _date(last))
-    first = kept.after(_date(last)).timestamp()
-    return first if at_start or first > now else kept.after(_date(now)).timestamp()
+    start = start_of(previous, settings, supervised=supervised)
+    last = None if start == "now" else last_due(previous, now, boottime)
+    if last is None and start != "due":
+        return now
+    origin = now if last is None else last
+    since = max(origin, now) if start == "due" else origin
+    return of(settings, _date(origin)).after(_date(since)).timestamp()
 
 
-def crashed(previous: State, *, supervised: bool) -> bool:
-    """Whether the previous scheduler ended uncleanly, in this boot, and a supervisor such as systemd has restarted it.
+def start_of(previous: State, settings: Settings, *, supervised: bool) -> str:
+    """SCHED_START, or ``resume`` if the previous scheduler crashed in this boot and a supervisor has restarted it.
 
-    A supervisor restarts again and again: runs must not come more often because of that.
+    A supervisor such as systemd restarts again and again: runs must not come more often because of that.
     """
-    return supervised and not previous.clean and previous.boot_id == clock.boot_id()
+    has_crashed = supervised and not previous.clean and previous.boot_id == clock.boot_id()
+    return "resume" if has_crashed else settings.start
 
 
 def last_due(previous: State, now: float, boottime: float) -> float | None:

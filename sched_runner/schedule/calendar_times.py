@@ -1,7 +1,7 @@
 """When a calendar is due: the next time and the last one."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isqrt
 from typing import Self
@@ -18,7 +18,6 @@ _GUESSES = 4
 _MOST_CALLS = 40
 
 
-@dataclass(frozen=True)
 class Calendar:
     """Due times by calendar expressions of systemd.time(7); a time that several of them name is due once.
 
@@ -27,14 +26,15 @@ class Calendar:
     systemd-analyze gives no answer.
     """
 
-    expressions: tuple[str, ...]
-    run: Run = field(default=spawn, compare=False, repr=False)
-    _windows: dict[str, "_Window"] = field(default_factory=dict, init=False, compare=False, repr=False)
+    def __init__(self, expressions: tuple[str, ...], run: Run = spawn) -> None:
+        self._expressions = expressions
+        self._run = run
+        self._windows: dict[str, _Window] = {}
 
     @property
     def every(self) -> str:
         """How often, in words: ``at Mon..Fri 08:30 Europe/Madrid``."""
-        return f"at {'; '.join(self.expressions)}"
+        return f"at {'; '.join(self._expressions)}"
 
     @property
     def when_stepped(self) -> str:
@@ -45,7 +45,7 @@ class Calendar:
         """The first due time after ``now``. Raises CalendarError also if there is none."""
         following = [time for window in self._around(now) for time in window.after(now)[:1]]
         if not following:
-            raise CalendarError(f"SCHED_CALENDAR={'; '.join(self.expressions)} has no due time in the future")
+            raise CalendarError(f"SCHED_CALENDAR={'; '.join(self._expressions)} has no due time in the future")
         return min(following)
 
     def last(self, now: datetime) -> datetime | None:
@@ -68,14 +68,13 @@ class Calendar:
         return self.after(self.after(now))
 
     def _around(self, now: datetime) -> "list[_Window]":
-        return [self._window(expression, now) for expression in self.expressions]
-
-    def _window(self, expression: str, now: datetime) -> "_Window":
-        window = self._windows.get(expression)
-        if window is None or not window.serves(now):
-            first_look = window.look_back if window else _FIRST_LOOK
-            window = self._windows[expression] = _find_window(expression, now, first_look, self.run)
-        return window
+        """The window of each expression that serves at ``now``. Raises CalendarError."""
+        for expression in self._expressions:
+            window = self._windows.get(expression)
+            if window is None or not window.serves(now):
+                first_look = window.look_back if window else _FIRST_LOOK
+                self._windows[expression] = _find_window(expression, now, first_look, self._run)
+        return list(self._windows.values())
 
 
 @dataclass(frozen=True)

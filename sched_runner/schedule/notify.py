@@ -4,6 +4,7 @@ A message is text, and each of its lines is an assignment. The text of a status 
 the filter that leaves no newline.
 """
 
+import math
 import os
 import socket
 import time
@@ -21,7 +22,7 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket: socket.socket | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._patience = _PATIENCE
 
     def ready(self, status: str) -> None:
@@ -49,8 +50,6 @@ class Notifier:
         if not self._address:
             return
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.settimeout(self._patience)
             self._socket.sendto("\n".join(assignments).encode(), self._address)
         except OSError:
@@ -63,9 +62,8 @@ def _status(text: str) -> str:
     return f"STATUS={words.printable(text, _LONGEST_STATUS)}"
 
 
-def watchdog(environ: Mapping[str, str]) -> float | None:
-    """The time of systemd's watchdog in seconds (sd_watchdog_enabled(3)); None if it does not watch this process."""
-    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return None
+def watchdog(environ: Mapping[str, str]) -> float:
+    """The time of systemd's watchdog in seconds (sd_watchdog_enabled(3)); infinite if none watches this process."""
+    is_meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     usec = environ.get("WATCHDOG_USEC", "")
-    return int(usec) / 1e6 if usec.isdigit() and int(usec) else None
+    return int(usec) / 1e6 if is_meant and usec.isdigit() and int(usec) else math.inf

@@ -7,15 +7,15 @@ from sched_runner.record.state import Retry, State
 from sched_runner.settings.table import Settings
 
 
-def after(run: Run, settings: Settings, now: float, boottime: float, next_due: float) -> Retry | None:
-    """The retry of a run that has ended; None if there is none, or if the next due time comes first.
+def after(run: Run, settings: Settings, now: float, boottime: float) -> Retry | None:
+    """The retry of a run that has ended; None if there is none.
 
-    ``now`` and ``next_due`` are in seconds since the epoch, ``boottime`` is ``now`` on the boot clock.
+    ``now`` is in seconds since the epoch, ``boottime`` is ``now`` on the boot clock.
     """
     if run.outcome not in FAILURES or run.attempt > settings.retries:
         return None
     wait = settings.retry_after * 2.0 ** min(run.attempt - 1, 64)
-    return Retry(now + wait, boottime + wait, run.attempt + 1) if now + wait < next_due else None
+    return Retry(now + wait, boottime + wait, run.attempt + 1)
 
 
 def resumed(previous: State, settings: Settings, now: float, boottime: float) -> Retry | None:

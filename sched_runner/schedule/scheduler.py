@@ -1,15 +1,12 @@
 """Our BlockingScheduler: an eventfd wakes its loop, and its cadence stays when somebody sets the clock."""
 
 import logging
-import math
 import os
-import select
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
-from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.base import BaseTrigger
 
@@ -18,6 +15,9 @@ from sched_runner.clock import SteadyClock
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import Due, Plan, Retry
+from sched_runner.run.execution import is_readable
+from sched_runner.run.runs import Schedule
+from sched_runner.schedule import cadence as cadences
 from sched_runner.schedule import retries
 from sched_runner.schedule.cadence import Cadence
 from sched_runner.settings.table import Settings
@@ -44,35 +44,28 @@ class CadenceTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no t
         return self.cadence.after(now)
 
 
-class _OneThread(BasePoolExecutor):  # type: ignore[misc]  # APScheduler has no types
-    """One thread, in which runs are made."""
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        super().__init__(pool)
-
-
-class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no types
+class Scheduler(BlockingScheduler, Schedule):  # type: ignore[misc]  # APScheduler has no types
     """Calls ``perform`` in a thread at every due time, never twice at once.
 
-    ``on_turn`` is called in the main thread at each turn of the loop, ``on_skip`` if a run is going at a due time.
-    ``max_sleep`` is in seconds. APScheduler's job has one next time: that of a retry, if one is planned, else the due
-    time.
+    ``on_turn`` is called in the main thread at each turn of the loop, and says if that is the last one; ``on_skip`` is
+    called if a run is going at a due time, as ``is_performing`` says. ``max_sleep`` is in seconds. APScheduler's job
+    has one next time: that of a retry, if one is planned, else the due time.
     """
 
     def __init__(
         self,
         perform: Callable[[], None],
         *,
-        on_turn: Callable[[], None],
+        on_turn: Callable[[], bool],
         on_skip: Callable[[datetime], None],
         max_sleep: float = _LONGEST_SLEEP,
         clock: SteadyClock | None = None,
     ) -> None:
-        self._pool = ThreadPoolExecutor(1)
+        self._thread = ThreadPoolExecutor(1)
         # State all of these, and as objects: APScheduler would look names up among its plug-ins.
         super().__init__(
             timezone=UTC,
-            executors={"default": _OneThread(self._pool)},
+            executors={"default": self._thread},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._perform = perform
@@ -80,31 +73,28 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         self._on_skip = on_skip
         self._max_sleep = min(max_sleep, _LONGEST_SLEEP)
         self.clock = clock or SteadyClock()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poller = select.poll()
-        self._poller.register(self._wake, select.POLLIN)
-        self._active = False
+        self._wake = os.eventfd(0)
+        self.is_performing = False
         self._due_boottime = 0.0
         self._attempt = 1
         self._retry: Retry | None = None
         self._due_after_retry: datetime | None = None
         self._awaited_since: float | None = None
-        self._over = False
         self.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
 
-    def begin(self, cadence: Cadence, first: datetime, retry: Retry | None) -> None:
+    def begin(self, settings: Settings, first: datetime, retry: Retry | None) -> None:
         """Plan the first run at ``first``, then follow the cadence. Raises RuntimeError if no thread can be started."""
-        self._pool.submit(int).result()
-        self.add_job(self._execute, CadenceTrigger(cadence), id=_JOB, next_run_time=first)
+        self._thread._pool.submit(int).result()  # noqa: SLF001 - there is no other way to start the thread now
+        trigger = CadenceTrigger(cadences.of(settings, first))
+        self.add_job(self._execute, trigger, id=_JOB, next_run_time=first)
         self._set_retry(retry)
 
-    def follow(self, cadence: Cadence, settings: Settings) -> None:
-        """Go on with another cadence. A run that is due already, or was asked for, is still made."""
-        now, due = self.now(), self.next_due
+    def follow(self, settings: Settings) -> None:
+        """Go on with the cadence of other settings. A run that is due already, or was asked for, is still made."""
+        now, due, cadence = self.now(), self.next_due, cadences.of(settings, self.last_due)
         is_pending = due < self._cadence.after(now)
-        following = due if is_pending else cadence.after(cadence.last(now) or now)
         retry = self._retry if self._retry and self._retry.attempt <= settings.retries + 1 else None
-        self._take(cadence, following, retry)
+        self._take(cadence, due if is_pending else cadence.after(now), retry)
 
     def run_now(self) -> None:
         """Ask for one run at once, which moves no due time."""
@@ -113,8 +103,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
 
     def plan_retry(self, run: Run, settings: Settings) -> None:
         """Plan a retry of the run, which has ended, if the settings say so."""
-        now, due = self.clock.now(), self.next_due.timestamp()
-        self._set_retry(retries.after(run, settings, now, self.clock.boottime(), due))
+        self._set_retry(retries.after(run, settings, self.clock.now(), self.clock.boottime()))
 
     def _take(self, cadence: Cadence, due: datetime, retry: Retry | None) -> None:
         self._retry = None
@@ -165,15 +154,10 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         by = None if expected_by is None else expected_by.timestamp()
         return Plan(cadence.every, self.next_due.timestamp(), by, self._retry)
 
-    @property
-    def is_performing(self) -> bool:
-        """Whether a run is going."""
-        return self._active
-
     def is_kept(self) -> bool:
         """Whether the schedule is being kept: a run is going, or none is overdue."""
         waited = self._awaited_since
-        return self._active or waited is None or self.clock.boottime() - waited < _OVERDUE_AFTER
+        return self.is_performing or waited is None or self.clock.boottime() - waited < _OVERDUE_AFTER
 
     def wakeup(self) -> None:
         """End the loop's sleep; safe in a signal handler and in any thread."""
@@ -181,24 +165,19 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
 
     def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's
         """Wait for the run, then end the scheduler: APScheduler itself would wait with a lock that the run needs."""
-        self._pool.shutdown(wait)
+        self._thread.shutdown(wait)
         super().shutdown(wait)
-
-    def leave(self) -> None:
-        """Let the loop end after this turn."""
-        self._over = True
 
     def _main_loop(self) -> None:
         while True:
             self._follow_clock()
-            self._on_turn()
-            if self._over:
+            if self._on_turn():
                 break
             self._sleep(self._process_jobs())
 
     def _sleep(self, wait: float | None) -> None:
         seconds = self._max_sleep if wait is None else min(wait, self._max_sleep)
-        if self._poller.poll(math.ceil(seconds * 1000)):
+        if is_readable(self._wake, within=seconds):
             os.eventfd_read(self._wake)
 
     def _follow_clock(self) -> None:
@@ -221,7 +200,7 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
         early: float = (self.get_job(_JOB).next_run_time - self.now()).total_seconds()
         if early > 0:
             return early
-        if not self._active and self._awaited_since is None:
+        if not self.is_performing and self._awaited_since is None:
             self._note_what_is_due()
         wait: float | None = super()._process_jobs()
         if self.clock.step():  # somebody set the clock in this turn: APScheduler may have used the new time
@@ -239,17 +218,16 @@ class Scheduler(BlockingScheduler):  # type: ignore[misc]  # APScheduler has no 
             self._attempt, self._due_boottime = 1, self.last_due.timestamp() - self.clock.at(0.0)
 
     def _execute(self) -> None:
-        self._active, self._awaited_since = True, None
+        self.is_performing, self._awaited_since = True, None
         try:
             self._perform()
         finally:
-            self._active = False
+            self.is_performing = False
             self.wakeup()
 
     def _skipped(self, _: JobSubmissionEvent) -> None:
-        due = self.last_due
-        if self._active and due <= self.now():
-            self._on_skip(due)
+        if self.is_performing:
+            self._on_skip(self.last_due)
         else:
             # The run before has ended, but the pool has not noted that yet.
             self.modify_job(_JOB, next_run_time=self.now() + _POOL_TAKES_NOTE)

@@ -4,13 +4,11 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sched_runner import clock, words
 from sched_runner.output.outputs import Outputs
 from sched_runner.record import messages, status
-from sched_runner.record import store as stores
 from sched_runner.record.lock import LockFile
 from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
@@ -30,14 +28,6 @@ log = logging.getLogger(__name__)
 # Beyond the stop grace, in seconds: twice 5 s for what cannot be killed, the rest for a slow journal and disk.
 _STOP_TAKES = 20.0
 _LAST_PING_LASTS = 2.0
-
-
-class AlreadyRunningError(Exception):
-    """Another scheduler has this state directory."""
-
-
-class StateDirectoryError(Exception):
-    """The state directory cannot be used."""
 
 
 class Service:
@@ -64,20 +54,18 @@ class Service:
         self._stopping = False
         self._told = ""
         self._zone = clock.zone_of_host()
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stop = os.eventfd(0)
         # Between two pings, less than half of the watchdog's time shall pass.
-        max_sleep = (watchdog(environ) or float("inf")) / 3
+        max_sleep = watchdog(environ) / 3
         self._scheduler = Scheduler(self._perform, on_turn=self._on_turn, on_skip=self._on_skip, max_sleep=max_sleep)
 
-    def run(self) -> None:
-        """Keep the schedule until SIGTERM or SIGINT. Raises AlreadyRunningError, StateDirectoryError."""
+    def run(self, lock: LockFile) -> None:
+        """Keep the schedule until SIGTERM or SIGINT; ``lock`` is that of the state directory, with the scheduler's."""
         self._notifier.status("starting")
-        self._outputs.attach()
-        lock = _claim(self._settings.state_dir)
         become_subreaper()
         self._store = Store(self._settings.state_dir, lock)
-        self._runs = Runs(self._store, lock, self._outputs, self._monitoring, self._stop, self._scheduler)
-        self._plan(lock)
+        self._runs = Runs(self._store, self._outputs, self._monitoring, self._stop, self._scheduler)
+        self._plan()
         self._signals.wake = self._wake
         self._notifier.ready(status.one_line(self._store.state, clock.wall()))
         try:
@@ -94,7 +82,7 @@ class Service:
         self._notifier.status("stopped")
         self._outputs.tell()
 
-    def _plan(self, lock: LockFile) -> None:
+    def _plan(self) -> None:
         """Take over the state of the previous scheduler, and say when the first run is due."""
         self._store.refresh()
         clock.follow_zone(self._environ.get("TZ"))
@@ -102,15 +90,13 @@ class Service:
         now, boottime = steady.now(), steady.boottime()
         previous, supervised = self._store.state, self._is_supervised
         first = cadence.first_due(previous, settings, now, boottime, supervised=supervised)
-        retry = None
-        if settings.start != "now" or cadence.crashed(previous, supervised=supervised):
-            retry = retries.resumed(previous, settings, now, boottime)
-        when = datetime.fromtimestamp(first, UTC)
-        self._scheduler.begin(cadence.of(settings, when), when, retry)
+        begins_anew = cadence.start_of(previous, settings, supervised=supervised) == "now"
+        retry = None if begins_anew else retries.resumed(previous, settings, now, boottime)
+        self._scheduler.begin(settings, datetime.fromtimestamp(first, UTC), retry)
 
         def start(state: State) -> Run | None:
             # If the lock of the run is taken, the run is that of main-scheduler once, and goes on.
-            lost = state.end_lost_run() if lock.holder(LockFile.RUN) is None else None
+            lost = state.end_lost_run() if self._store.lock.holder(LockFile.RUN) is None else None
             state.start(settings, self._scheduler.plan())
             return lost
 
@@ -121,10 +107,11 @@ class Service:
             text = "run %d was interrupted: its scheduler ended unexpectedly"
             log.warning(text, lost.number, extra=messages.of_run(lost))
         self._monitoring.planned(settings, self._store.state)
-        log.info("%s, next run at %s", self._describe(), words.clock_time(first))
+        log.info("%s", self._describe())
 
     def _describe(self) -> str:
-        return f"{self._settings.main} runs {self._store.state.every} (SCHED_ENV={self._settings.environment})"
+        how = f"{self._settings.main} runs {self._store.state.every} (SCHED_ENV={self._settings.environment})"
+        return f"{how}, next run at {words.clock_time(self._scheduler.next_due.timestamp())}"
 
     def _wake(self) -> None:
         """Wake the loop, from the signal handler; at a stop, first shorten a wait of the loop for a slow reader."""
@@ -135,23 +122,23 @@ class Service:
     def _is_stop(self, arrived: set[int]) -> bool:
         return bool(arrived & STOP) or (RELOAD in arrived and not self._source.is_readable_again)
 
-    def _on_turn(self) -> None:
+    def _on_turn(self) -> bool:
+        """Do what a turn of the loop is for; gives whether this turn is the last one."""
         self._outputs.tell()
         self._runs.remind()
         arrived = self._signals.take()
-        if self._is_stop(arrived):
+        if self._is_stop(arrived) and not self._stopping:
             self._begin_stop()
-        elif RELOAD in arrived and not self._stopping:
-            self._reload()
-        if TRIGGER in arrived and not self._stopping:
-            self._trigger()
         if not self._stopping:
+            if RELOAD in arrived:
+                self._reload()
+            if TRIGGER in arrived:
+                self._trigger()
             self._follow_zone()
             self._follow()
         if self._scheduler.is_kept():
             self._notifier.watchdog_ping()
-        if self._stopping and not self._scheduler.is_performing:
-            self._scheduler.leave()
+        return self._stopping and not self._scheduler.is_performing
 
     def _follow_zone(self) -> None:
         """If somebody has set the host's time zone, follow it: a calendar goes by the local time."""
@@ -161,7 +148,7 @@ class Service:
         self._zone = zone
         clock.follow_zone(self._environ.get("TZ"))
         if self._settings.calendar:
-            self._scheduler.follow(cadence.of(self._settings, self._scheduler.last_due), self._settings)
+            self._scheduler.follow(self._settings)
             log.info("the time zone was set; next run at %s", words.clock_time(self._scheduler.next_due.timestamp()))
 
     def _follow(self) -> None:
@@ -178,8 +165,6 @@ class Service:
             self._notifier.status(line)
 
     def _begin_stop(self) -> None:
-        if self._stopping:
-            return
         self._stopping = True
         self._outputs.hurry()
         log.info("stopping")
@@ -208,11 +193,10 @@ class Service:
         self._settings, self._environ = settings, reading.environ
         clock.follow_zone(self._environ.get("TZ"))
         if is_moved or _is_another_cadence(old, settings):
-            self._scheduler.follow(cadence.of(settings, self._scheduler.last_due), settings)
-        plan = self._scheduler.plan()
-        self._store.update(lambda state: state.follow(settings, plan))
+            self._scheduler.follow(settings)
+        self._store.update(lambda state: state.follow(settings, self._scheduler.plan()))
         self._monitoring.planned(settings, self._store.state)
-        log.info("reloaded: %s, next run at %s", self._describe(), words.clock_time(plan.next_due))
+        log.info("reloaded: %s", self._describe())
 
     def _trigger(self) -> None:
         if self._scheduler.is_performing:
@@ -247,16 +231,3 @@ class Service:
 
 def _is_another_cadence(old: Settings, new: Settings) -> bool:
     return (old.interval, old.calendar, old.retries) != (new.interval, new.calendar, new.retries)
-
-
-def _claim(directory: Path) -> LockFile:
-    try:
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = stores.open_lock(directory)
-    except OSError as error:
-        raise StateDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
-    holder = lock.claim()
-    if holder is not None:
-        who = f"process {holder}" if holder else "a process that cannot be seen from here"
-        raise AlreadyRunningError(f"{who} is the scheduler of {directory}")
-    return lock

@@ -10,24 +10,22 @@ TRIGGER = signal.SIGUSR1
 
 
 class Signals:
-    """Notes signals from now on, and calls ``wake`` at each; safe before there is anything to wake."""
+    """Notes signals from now on, and calls ``wake`` at each; safe before there is anything to wake.
+
+    ``arrived`` has the signals that nobody has taken yet.
+    """
 
     def __init__(self) -> None:
         self.wake: Callable[[], object] = lambda: None
-        self._arrived: set[int] = set()
+        self.arrived: set[int] = set()
         for number in (*STOP, RELOAD, TRIGGER):
             if number != RELOAD or signal.getsignal(number) is not signal.SIG_IGN:  # under nohup, SIGHUP stays ignored
                 signal.signal(number, self._note)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel may keep no wait status of main.py
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._arrived.add(number)
+        self.arrived.add(number)
         self.wake()
-
-    @property
-    def arrived(self) -> set[int]:
-        """The signals that nobody has taken yet."""
-        return self._arrived
 
     def ignore(self) -> None:
         """Ignore further stops: Python removes its handlers before the exit, and a stop would then kill the process."""
@@ -36,5 +34,5 @@ class Signals:
 
     def take(self) -> set[int]:
         """The signals that have arrived since the last time."""
-        arrived, self._arrived = self._arrived, set()
+        arrived, self.arrived = self.arrived, set()
         return arrived

@@ -17,13 +17,13 @@ FAULT = "/etc/main-scheduler/fault"  # while it is there the patches below do ha
 
 WAITS_BEFORE_READY = f"""
 import pathlib, time
-from sched_runner.schedule import service
-claim = service._claim
-def wait(directory):
+from sched_runner.schedule.service import Service
+plan = Service._plan
+def wait(*arguments):
     while pathlib.Path("{FAULT}").exists():
         time.sleep(0.05)
-    return claim(directory)
-service._claim = wait
+    plan(*arguments)
+Service._plan = wait
 """
 
 STUCK_LOOP = f"""

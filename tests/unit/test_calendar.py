@@ -269,11 +269,6 @@ def test_it_is_told_in_the_words_of_the_operator():
     assert Calendar(("08:00", "Sat 10:00")).every == "at 08:00; Sat 10:00"
 
 
-def test_calendars_of_the_same_expressions_are_equal():
-    assert Calendar(("daily",), HOURLY) == Calendar(("daily",))
-    assert len({Calendar(("daily",), HOURLY), Calendar(("daily",))}) == 1
-
-
 # Reading the setting.
 
 

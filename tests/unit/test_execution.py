@@ -43,7 +43,7 @@ def test_what_keeps_a_process_from_starting_is_told_and_costs_no_descriptor(tmp_
     with pytest.raises(NotStartedError, match=why):
         made.start()
     assert made.pid == 0
-    made._close()  # as abort() does
+    made._opened.close()  # as abort() does
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -85,5 +85,5 @@ def test_what_main_py_does_to_the_pipe_of_the_launcher_neither_holds_nor_breaks_
     made._read_fault()
     assert made._exec_error == ""
     os.waitpid(made.pid, 0)
-    made._close()
+    made._opened.close()
     os.close(kept[0])

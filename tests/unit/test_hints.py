@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sched_runner.run.hints import Place, hint, probe
-from sched_runner.settings import places
+from sched_runner.settings import places, table
 
 DROP_INS = Path(__file__).parents[2] / "deploy/systemd/drop-ins"
 BESIDE = Path("/opt/main-scheduler")
@@ -29,8 +30,12 @@ def with_drop_ins(path):
     return seen._replace(read_only=False, hidden=False, private_devices=False)
 
 
-def told(text, look=sandboxed, workdir=BESIDE):
-    return hint(text.split("\n"), BESIDE, workdir, look)
+SETTINGS, _ = table.load({"SCHED_MAIN": f"{BESIDE}/main.py"}, places.installed())
+OF_SYSTEMD = {"INVOCATION_ID": "7", "LOGS_DIRECTORY": "/var/log/main-scheduler"}
+
+
+def told(text, look=sandboxed):
+    return hint(text.split("\n"), SETTINGS, OF_SYSTEMD, look)
 
 
 @pytest.mark.parametrize(
@@ -188,3 +193,15 @@ def test_a_path_is_seen_as_it_is_mounted_here(tmp_path):
 def test_what_a_drop_in_has_hidden_outside_of_homes_gets_no_hint_for_a_home():
     hidden = Place(False, "/opt", hidden=True)
     assert told("PermissionError: [Errno 13] Permission denied: '/opt/main-scheduler/x'", lambda path: hidden) == ""
+
+
+def test_without_systemd_there_is_no_sandbox_to_blame():
+    assert hint([DENIED], SETTINGS, {}, sandboxed) == ""
+    assert hint([DENIED], SETTINGS, {"INVOCATION_ID": "7"}, sandboxed) == ""
+
+
+def test_a_name_without_a_directory_is_looked_for_in_the_working_directory():
+    elsewhere = replace(SETTINGS, workdir=Path("/srv/out"))
+    assert hint([DENIED], elsewhere, OF_SYSTEMD, sandboxed).startswith(
+        "the service's sandbox is the cause: a drop-in with ReadWritePaths=/srv/out"
+    )

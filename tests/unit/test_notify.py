@@ -1,3 +1,4 @@
+import math
 import os
 import socket
 import time
@@ -133,15 +134,15 @@ def test_when_somebody_reads_again_the_patience_is_back(systemd):
 @pytest.mark.parametrize(
     ("environ", "wanted"),
     [
-        ({}, None),
+        ({}, math.inf),
         ({"WATCHDOG_USEC": "30000000"}, 30.0),
         ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
         # Another process is meant.
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
-        ({"WATCHDOG_USEC": ""}, None),
-        ({"WATCHDOG_USEC": "-5"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, math.inf),
+        ({"WATCHDOG_USEC": "0"}, math.inf),
+        ({"WATCHDOG_USEC": ""}, math.inf),
+        ({"WATCHDOG_USEC": "-5"}, math.inf),
+        ({"WATCHDOG_USEC": "soon"}, math.inf),
     ],
 )
 def test_the_time_of_the_watchdog_is_that_which_systemd_gave_to_this_process(environ, wanted):

@@ -11,12 +11,11 @@ from sched_runner.schedule import retries
 from sched_runner.settings import places, table
 
 NOW, BOOT = 1_000_000.0, 500.0
-HOUR = 3600.0
 SETTINGS = replace(table.load({}, places.here(Path("/srv")))[0], retries=3, retry_after=60.0)
 
 
-def after(outcome=Outcome.FAILED, attempt=1, settings=SETTINGS, next_due=NOW + HOUR):
-    return retries.after(Run(7, outcome, attempt=attempt), settings, NOW, BOOT, next_due)
+def after(outcome=Outcome.FAILED, attempt=1, settings=SETTINGS):
+    return retries.after(Run(7, outcome, attempt=attempt), settings, NOW, BOOT)
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -36,15 +35,6 @@ def test_after_the_last_attempt_there_is_none(attempt):
 
 def test_without_the_setting_there_is_none():
     assert after(settings=replace(SETTINGS, retries=0)) is None
-
-
-@pytest.mark.parametrize(("until_due", "is_made"), [(59.0, False), (60.0, False), (60.1, True)])
-def test_there_is_none_at_or_after_the_next_due_time(until_due, is_made):
-    assert (after(next_due=NOW + until_due) is not None) is is_made
-
-
-def test_a_great_number_of_attempts_overflows_nothing():
-    assert after(attempt=5000, settings=replace(SETTINGS, retries=10**5)) is None
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,8 @@ ENDED = 1_700_000_000.25
 @pytest.fixture
 def runs(tmp_path):
     """Those of a state directory in which run 7 is going; nothing is started, and nobody is told."""
-    lock = LockFile(tmp_path)
-    kept = Store(tmp_path, lock)
-    made = Runs(kept, lock, outputs=None, monitoring=None, stop=-1)
+    kept = Store(tmp_path, LockFile(tmp_path))
+    made = Runs(kept, outputs=None, monitoring=None, stop=-1)
     kept.update(lambda state: vars(state).update(number=6))
     kept.update(lambda state: state.begin_run(None))
     return made
@@ -131,15 +130,13 @@ SETTINGS, _ = table.load({}, places.installed())
 
 
 def execute(directory, told):
-    lock = LockFile(directory)
-
     class Watched(Store):
         def sync(self):
             told.calls.append("sync")
             super().sync()
 
-    kept = Watched(directory, lock)
-    runs = Runs(kept, lock, told, told, -1, told)
+    kept = Watched(directory, LockFile(directory))
+    runs = Runs(kept, told, told, -1, told)
     return runs._execute(told, SETTINGS, {}, kept.update(lambda state: state.begin_run(None)))
 
 
@@ -172,8 +169,7 @@ def lock_of_another(directory):
 
 
 def test_who_gives_the_lock_back_a_little_late_costs_no_run(tmp_path, monkeypatch):
-    lock = LockFile(tmp_path)
-    runs = Runs(Store(tmp_path, lock), lock, None, None, -1)
+    runs = Runs(Store(tmp_path, LockFile(tmp_path)), None, None, -1)
     other = lock_of_another(tmp_path)
     monkeypatch.setattr(runs_module.time, "sleep", lambda seconds: os.close(other))
     monkeypatch.setattr(runs_module.time, "monotonic", lambda: 0.0)
@@ -181,11 +177,10 @@ def test_who_gives_the_lock_back_a_little_late_costs_no_run(tmp_path, monkeypatc
 
 
 def test_where_another_process_has_a_run_going_none_is_made_and_that_is_counted_and_told(tmp_path, caplog):
-    lock = LockFile(tmp_path)
-    kept = Store(tmp_path, lock)
+    kept = Store(tmp_path, LockFile(tmp_path))
     lock_of_another(tmp_path)
     told = Told()
-    assert Runs(kept, lock, told, told, -1, told).make_run(SETTINGS, {}) is None
+    assert Runs(kept, told, told, -1, told).make_run(SETTINGS, {}) is None
     assert (store.load(tmp_path).skipped, store.load(tmp_path).number, told.calls) == (1, 0, [])
     assert caplog.records[-1].getMessage() == (
         "skipped a run: another process is making a run, or is about to restart the scheduler"

@@ -1,12 +1,14 @@
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sched_runner.clock import SteadyClock
-from sched_runner.schedule.cadence import FixedRate
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
 from sched_runner.schedule.scheduler import Scheduler
 from sched_runner.settings import places, table
 
@@ -14,6 +16,7 @@ NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SETTINGS, _ = table.load({}, places.here(Path("/srv")))
 BOOT = NOON.timestamp() - 5000  # the boot clock reads 5000 s at noon
+EVERY_HOUR, EVERY_3_HOURS = (replace(SETTINGS, interval=hours * 3600.0) for hours in (1, 3))
 
 
 class Hands:
@@ -32,13 +35,13 @@ class Hands:
         return BOOT + self.boottime() + self.set_by
 
 
-def scheduler_at(now, perform=lambda: None, *, skipped=None, hands=None):
+def scheduler_at(now, perform=lambda: None, *, skipped=None, hands=None, on_turn=lambda: False):
     """With a run due at noon, and every hour."""
     hands = hands or Hands(now)
     on_skip = [].append if skipped is None else skipped.append
     steady = SteadyClock(hands.wall, hands.boottime)
-    scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=on_skip, clock=steady)
-    scheduler.begin(FixedRate(HOUR, NOON), NOON, None)
+    scheduler = Scheduler(perform, on_turn=on_turn, on_skip=on_skip, clock=steady)
+    scheduler.begin(EVERY_HOUR, NOON, None)
     return scheduler
 
 
@@ -54,14 +57,14 @@ def scheduler_at(now, perform=lambda: None, *, skipped=None, hands=None):
 )
 def test_a_new_interval_counts_from_the_last_due_time_and_loses_no_run_that_is_due(before, following):
     scheduler = scheduler_at(NOON - before)
-    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due), SETTINGS)
+    scheduler.follow(EVERY_3_HOURS)
     assert scheduler.next_due == following
 
 
 def test_a_new_interval_loses_no_run_that_was_asked_for():
     scheduler = scheduler_at(NOON - timedelta(minutes=1))
     scheduler.run_now()
-    scheduler.follow(FixedRate(3 * HOUR, scheduler.last_due), SETTINGS)
+    scheduler.follow(EVERY_3_HOURS)
     assert scheduler.next_due == NOON - timedelta(minutes=1)
 
 
@@ -81,9 +84,9 @@ def test_a_run_waits_for_its_own_due_time_and_for_no_other(before, is_asked_for,
 
     def perform():
         found.append((scheduler.due(), scheduler.now()))
-        scheduler.leave()
 
-    scheduler = scheduler_at(NOON - before, perform, hands=Hands(NOON - before, runs=True))
+    hands = Hands(NOON - before, runs=True)
+    scheduler = scheduler_at(NOON - before, perform, hands=hands, on_turn=lambda: bool(found))
     if is_asked_for:
         scheduler.run_now()
     scheduler.start()
@@ -97,11 +100,10 @@ def test_a_run_that_goes_on_knows_when_the_next_one_is_due():
 
     def perform():
         found.append((*scheduler.due(), scheduler.plan().next_due))
-        scheduler.leave()
 
-    scheduler = Scheduler(perform, on_turn=lambda: None, on_skip=lambda due: None)
+    scheduler = Scheduler(perform, on_turn=lambda: bool(found), on_skip=lambda due: None)
     now = scheduler.now()
-    scheduler.begin(FixedRate(HOUR, now), now, None)
+    scheduler.begin(EVERY_HOUR, now, None)
     scheduler.start()
     boottime = now.timestamp() - scheduler.clock.at(0.0)
     assert found == [pytest.approx((now.timestamp(), boottime, 1, (now + HOUR).timestamp()))]
@@ -161,6 +163,20 @@ def test_a_due_run_that_finds_one_going_is_skipped_and_one_that_has_just_ended_i
     scheduler._skipped(None)
     assert skipped == []
     assert scheduler.next_due == NOON + timedelta(milliseconds=20)
-    scheduler._active = True
+    scheduler.is_performing = True
     scheduler._skipped(None)
     assert skipped == [NOON]
+
+
+@pytest.mark.parametrize(("until_due", "is_made"), [(59.0, False), (60.0, False), (60.1, True)])
+def test_there_is_no_retry_at_or_after_the_next_due_time(until_due, is_made):
+    scheduler = scheduler_at(NOON - timedelta(seconds=until_due))
+    scheduler.plan_retry(Run(7, Outcome.FAILED), replace(EVERY_HOUR, retries=3, retry_after=60.0))
+    assert (scheduler.plan().retry is not None) is is_made
+    assert scheduler.next_due == NOON
+
+
+def test_a_great_number_of_attempts_overflows_nothing():
+    scheduler = scheduler_at(NOON - HOUR)
+    scheduler.plan_retry(Run(7, Outcome.FAILED, attempt=5000), replace(EVERY_HOUR, retries=10**5))
+    assert scheduler.plan().retry is None
