@@ -145,7 +145,7 @@ def _write(path: Path, text: str, group: int, undo: contextlib.ExitStack) -> Non
 
 def _check(place: Place, settings: Settings, unit: Unit) -> None:
     """Look with the service's user and sandbox. Raises OperatorError if something would keep a run from starting."""
-    report = inspection.inspect(place, unit)[0]
+    report = inspection.inspect(place, unit)
     faults = list(report.faults)
     hides = f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"
     if report.notes and not faults:  # root can see the script, and the service cannot

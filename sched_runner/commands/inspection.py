@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,12 +49,12 @@ StandardError=file:{0}/errors
 """
 
 
-def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
-    """The report of a check with the service's user and sandbox, and where the value of each setting comes from."""
+def inspect(place: Place, unit: Unit) -> Report:
+    """The report of a check with the service's user and sandbox."""
     name = f"{place.name}.service"
     if unit.get("LoadState") in ("not-found", "masked"):
         state = "masked" if unit["LoadState"] == "masked" else "not there: sudo ./deploy/install.sh puts it there"
-        return _not_started(f"{name} is {state}"), {}
+        return _not_started(f"{name} is {state}")
     text = units.said("systemctl", "cat", "--no-pager", name)
     lines, conditions = (
         [line._replace(value=units.with_names(line.value, name)) for line in units.lines_of(text, section)]
@@ -62,7 +62,7 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
     )
     if "".join(units.values(lines, "DynamicUser")[-1:]) in ("yes", "y", "true", "t", "on", "1"):
         why = "DynamicUser=yes hides the state from status, once and alert: give the service a user (own-user.conf)"
-        return Report(faults=[why]), {}
+        return Report(faults=[why])
     good, faults = _sources(lines)
     place = as_configured(place, unit)
     report = _seen_from_inside(place, lines, conditions, good)
@@ -76,7 +76,8 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
     asked = [name for name in ("SCHED_ALERT_MAIL", "SCHED_ALERT_COMMAND") if name in report.given]
     if asked and (off := units.not_enabled_or_up(place.alert_units)):
         report.warnings.append(f"{asked[0]} is set, but {off}")
-    return report, origins(lines)
+    report.origins |= {name: origin for name, origin in _origins(lines).items() if name in report.given}
+    return report
 
 
 def _not_started(why: str) -> Report:
@@ -227,13 +228,13 @@ def _undone(lines: Sequence[Line]) -> Iterator[None]:
                 path.rmdir()
 
 
-def origins(lines: Sequence[Line]) -> dict[str, str]:
+def _origins(lines: Sequence[Line]) -> dict[str, str]:
     """From which environment file or drop-in the value of each setting comes, as far as it can be told."""
     found: dict[str, str] = {}
     for line in lines:
         if line.name == "Environment":
             found |= dict.fromkeys(re.findall(r"\b(SCHED_\w+)=", line.value), line.file)
     for path, _ in units.environment_files(units.values(lines, "EnvironmentFile")):
-        values: Mapping[str, str] = {} if _fault_of_file(path) else environment_file.read(path).values
+        values = environment_file.read(path).values
         found |= {name: str(path) for name in table.NAMES if name in values}
     return found

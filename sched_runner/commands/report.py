@@ -47,7 +47,7 @@ def _texts_by_name(value: Any) -> dict[str, str]:
 class Report:
     """What the check found; ``values`` are the settings in words, ``given`` the names that the environment has.
 
-    ``origins`` says where a value comes from that the environment does not have.
+    ``origins`` says where a value comes from, if that is known more exactly than "the environment" or "the default".
     ``in_the_way`` are those of the faults that would keep the scheduler itself from starting.
     """
 

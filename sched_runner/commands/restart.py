@@ -63,7 +63,7 @@ def look_at(names: list[str]) -> None:
 def faults_of(name: str) -> list[str]:
     """The faults that would keep this service from starting, seen with its own user and sandbox."""
     place = places.installed(name.removesuffix(".service").partition("@")[2])
-    return inspection.inspect(place, unit_named(name))[0].in_the_way
+    return inspection.inspect(place, unit_named(name)).in_the_way
 
 
 def restart(name: str, *, now: bool) -> None:

@@ -27,7 +27,7 @@ def found(**environ):
 
 
 def lines(**environ):
-    return [" ".join(line.split()) for line in check.text(found(**environ), {}, "the environment").splitlines()]
+    return [" ".join(line.split()) for line in check.text(found(**environ), "the environment").splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,13 @@ def test_each_setting_has_a_line_with_its_value_and_where_it_is_from():
 
 
 def test_the_columns_are_straight():
-    shown = check.text(found(), {}, "the environment").splitlines()[: len(table.NAMES)]
+    shown = check.text(found(), "the environment").splitlines()[: len(table.NAMES)]
     assert len({line.index(" from ") for line in shown}) == 1
 
 
 def test_a_drop_in_or_a_file_is_named_if_it_is_known_to_have_given_the_value():
-    shown = check.text(found(SCHED_ENV="prod", SCHED_START="now"), {"SCHED_ENV": "/etc/prod.env"}, "elsewhere")
+    made = replace(found(SCHED_ENV="prod", SCHED_START="now"), origins={"SCHED_ENV": "/etc/prod.env"})
+    shown = check.text(made, "elsewhere")
     assert [line.split(" from ")[1] for line in shown.splitlines() if "SCHED_ENV" in line] == ["/etc/prod.env"]
     assert [line.split(" from ")[1] for line in shown.splitlines() if "SCHED_START" in line] == ["elsewhere"]
 
