@@ -74,7 +74,8 @@ def _lines(found: Report, given: str) -> Iterator[str]:
     widest = max(map(len, found.values), default=0)
     for name, value in found.values.items():
         origin = found.origins.get(name, given if name in found.given else "the default")
-        yield f"{name:{widest}} {words.printable(value) or 'none':42} from {origin}"
+        shown = f"{words.printable(name):{widest}} {words.printable(value) or 'none':42}"
+        yield f"{shown} from {words.printable(origin)}"
     for note in found.notes:
         yield f"\n{words.printable(note, _LONGEST_NOTE)}"
     if found.due:

@@ -77,6 +77,11 @@ def test_a_drop_in_or_a_file_is_named_if_it_is_known_to_have_given_the_value():
     assert [line.split(" from ")[1] for line in shown.splitlines() if "SCHED_START" in line] == ["elsewhere"]
 
 
+def test_nothing_that_main_py_has_forged_in_a_report_is_obeyed_by_a_terminal():
+    forged = report.Report({"A\x1b[2J": "\x1b[2J"}, [], {"A\x1b[2J": "\x1b[2J"}, [], *[["\x1b[2J"]] * 2)
+    assert "\x1b" not in check.text(forged, "the environment")
+
+
 def test_a_script_that_is_not_there_yet_is_named(monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: True)
     assert "/none/main.py is not there (yet): a run would end as not started" in lines(SCHED_MAIN="/none/main.py")
