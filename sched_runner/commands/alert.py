@@ -14,7 +14,6 @@ from sched_runner.commands.owner import OperatorError
 from sched_runner.exit_status import ExitStatus
 from sched_runner.record import files, status, store
 from sched_runner.record.state import State
-from sched_runner.settings.source import Reading
 from sched_runner.troubles import said
 
 if TYPE_CHECKING:
@@ -40,18 +39,17 @@ def main(arguments: argparse.Namespace) -> int:
     if installation.is_another_users() and (arguments.test or "INVOCATION_ID" not in environ()):
         who = f"only root and the user of {installation.place.name} may tell its alerts"
         raise OperatorError(f"{who}: try with sudo", ExitStatus.UNKNOWN)
-    reading, faults = installation.source.read_all()
-    ways = _ways(installation, reading)
+    ways = _ways(installation)
     if arguments.test:
-        return _test(installation, ways, faults)
-    memory = Memory(_directory(installation, reading), clock.wall())
-    failed = teller.tell(partial(_look, installation, reading, faults), ways, memory)
+        return _test(installation, ways)
+    memory = Memory(_directory(installation), clock.wall())
+    failed = teller.tell(partial(_look, installation), ways, memory)
     if failed:
         raise OperatorError("the alert could not be told: " + "; ".join(map(": ".join, failed.items())))
     return ExitStatus.OK
 
 
-def _look(installation: Installation, reading: Reading, faults: list[str]) -> tuple[dict[str, "Alert | None"], State]:
+def _look(installation: Installation) -> tuple[dict[str, "Alert | None"], State]:
     from sched_runner.tell import alerts
 
     unread = ""
@@ -59,25 +57,26 @@ def _look(installation: Installation, reading: Reading, faults: list[str]) -> tu
         found = installation.look()
     except (OSError, store.StateError, OperatorError) as error:
         found, unread = status.of(installation.place.name, None, State()), said(error)
-    failure = alerts.failure(files.read_object(reading.settings.state_dir / store.FAILURE))
-    return alerts.troubles(found, failure, reading.settings.alert_after, faults, unread), found.state
+    settings = installation.reading.settings
+    failure = alerts.failure(files.read_object(settings.state_dir / store.FAILURE))
+    return alerts.troubles(found, failure, settings.alert_after, installation.faults, unread), found.state
 
 
-def _directory(installation: Installation, reading: Reading) -> Path:
+def _directory(installation: Installation) -> Path:
     """The directory that keeps what was told: the alert unit's own, to which main.py cannot write.
 
     If the operator has moved the state directory, that directory keeps what was told: several hosts may share it, and
     only one of them is to tell.
     """
-    own, state_dir = Path("/var/lib", installation.place.alert), reading.settings.state_dir
+    own, state_dir = Path("/var/lib", installation.place.alert), installation.reading.settings.state_dir
     is_moved = state_dir != installation.place.state_dir and state_dir.is_dir()
     return own if installation.is_service and own.is_dir() and not is_moved else state_dir
 
 
-def _ways(installation: Installation, reading: Reading) -> dict[str, "Way"]:
+def _ways(installation: Installation) -> dict[str, "Way"]:
     from sched_runner.tell import deliveries, teller
 
-    settings, given = reading.settings, _environment(installation, reading)
+    settings, given = installation.reading.settings, _environment(installation)
     sender = f"{installation.place.name} on {words.printable(socket.gethostname())}"
     ways: dict[str, Way] = {"journal": partial(teller.record, _output(installation))}
     if settings.alert_mail:
@@ -99,23 +98,24 @@ def _output(installation: Installation) -> "Output":
     return Journal(installation.place.name, Patience())
 
 
-def _environment(installation: Installation, reading: Reading) -> Mapping[str, str]:
+def _environment(installation: Installation) -> Mapping[str, str]:
     """The environment of a delivery: the service's own values replace those that systemd gives to the alert unit."""
+    given = installation.reading.environ
     if not installation.is_service:
-        return reading.environ
+        return given
     unit = environ() if "INVOCATION_ID" in environ() else {}
     # Programs obey files in HOME (~/.curlrc): so main.py cannot write to HOME, in the unit or by hand.
-    return {**unit, **reading.environ, "HOME": unit.get("HOME", "/")}
+    return {**unit, **given, "HOME": unit.get("HOME", "/")}
 
 
-def _test(installation: Installation, ways: Mapping[str, "Way"], faults: list[str]) -> int:
+def _test(installation: Installation, ways: Mapping[str, "Way"]) -> int:
     """Tell a test by each way, and print which ways work and what is missing."""
     from sched_runner.tell.alerts import Alert
     from sched_runner.tell.teller import attempt
 
     test = Alert("test", "this is a test of the alerts, nothing is wrong")
     results = {name: attempt(way, test) for name, way in ways.items()}
-    missing = [f"the settings are faulty: {words.printable(fault)}" for fault in faults]
+    missing = [f"the settings are faulty: {words.printable(fault)}" for fault in installation.faults]
     if len(ways) == 1:
         missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")
     if installation.is_service and (off := units.not_enabled_or_up(installation.place.alert_units)):

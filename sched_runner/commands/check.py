@@ -35,13 +35,12 @@ def main(arguments: argparse.Namespace) -> int:
 
         return _tell(inspection.inspect(place, known(place)), "the environment of the service")
     installation = find(arguments)
+    if closed := installation.closed_file():
+        raise OperatorError(who_may(closed), ExitStatus.UNKNOWN)
     is_seen_by_another = installation.is_another_users()
-    env_file = installation.place.env_file
-    if is_seen_by_another and env_file and env_file.exists() and not os.access(env_file, os.R_OK):
-        raise OperatorError(who_may(env_file), ExitStatus.UNKNOWN)
-    clock.follow_zone(installation.source.read_all()[0].environ.get("TZ"))
-    found = report.of(installation.source, installation.look, has_its_eyes=not is_seen_by_another)
-    exit_status = _tell(found, str(env_file or "the environment"))
+    clock.follow_zone(installation.reading.environ.get("TZ"))
+    found = report.of(installation, has_its_eyes=not is_seen_by_another)
+    exit_status = _tell(found, str(installation.place.env_file or "the environment"))
     if is_seen_by_another:
         print("only root sees the rest, with the service's user, environment and sandbox: sudo main-scheduler check")
     return exit_status or (ExitStatus.UNKNOWN if is_seen_by_another else 0)
@@ -50,8 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _from_inside(arguments: argparse.Namespace) -> Report:
     run.import_scheduler()  # if a part cannot be imported, the service cannot start either
     place, source = run.source_of(arguments, environ())
-    here = Installation(place, source, is_service=True)
-    return report.of(source, here.look, has_its_eyes=True)
+    return report.of(Installation(place, *source.read_all(), is_service=True), has_its_eyes=True)
 
 
 def _tell(found: Report, given: str) -> int:

@@ -28,7 +28,7 @@ _BLOCKS_AT_ONCE = 64  # a file that main.py has made may be of any size
 
 def follow(installation: Installation, status: Status) -> int:
     """Ask for a run, show its lines, and give main.py's exit status. Raises OperatorError, OSError, StateError."""
-    settings = installation.settings()
+    settings = installation.reading.settings
     log = LogFile(settings.log_dir / "scheduler.log")
     trigger.ask(status)
     number = status.state.number + 1

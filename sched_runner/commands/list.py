@@ -79,11 +79,11 @@ def _entry(place: Place, unit: Unit) -> Entry:
         given = environ_of(place, unit)
         with acting_as(owner_of(place, unit)):
             found = installed(place, unit, given)
-            status, (settings, fault) = found.look_around(), found.settings_and_fault()
+            status = found.look_around()
     except (OSError, StateError, OperatorError) as error:
         return Entry(place.name, None, "", words.printable(said(error)), is_enabled)
-    every = status.state.every if status.pid is not None or fault else ""
-    every = every or cadence.of(settings, datetime.fromtimestamp(status.now, UTC)).every
+    every = status.state.every if status.pid is not None or found.faults else ""
+    every = every or cadence.of(found.reading.settings, datetime.fromtimestamp(status.now, UTC)).every
     remarks = [status.fault(), "" if is_enabled else "not enabled"]
     return Entry(place.name, status, every, "; ".join(filter(None, remarks)), is_enabled)
 

@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise OperatorError(f"{place.name} is masked, so it cannot be disabled: first systemctl unmask {place.name}")
     owner = owner_of(place, unit)
     configured = as_configured(place, unit)
-    settings = installed(configured, unit, environ_of(configured, unit)).settings()
+    settings = installed(configured, unit, environ_of(configured, unit)).reading.settings
     was_there = os.path.lexists(settings_of(place)) or is_taken(unit)
     pid = int(unit.get("MainPID") or 0)
     with instance.held_back(), contextlib.ExitStack() as held:

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sched_runner import words
+from sched_runner.commands.installation import Installation
 from sched_runner.commands.owner import OperatorError
 from sched_runner.record import columns
 from sched_runner.record.columns import column
@@ -23,7 +24,6 @@ from sched_runner.run.command import command
 from sched_runner.run.hints import hint, is_sandboxed, probe
 from sched_runner.schedule import cadence
 from sched_runner.settings import table
-from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings
 from sched_runner.tell.deliveries import SENDMAIL
 from sched_runner.tell.pings import url_of_credential
@@ -61,9 +61,9 @@ class Report:
     in_the_way: list[str] = column(_TEXTS, list)
 
 
-def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Report:
+def of(installation: Installation, *, has_its_eyes: bool) -> Report:
     """The report; ``has_its_eyes``: this process has the scheduler's user, and sees what the scheduler would see."""
-    (settings, environ, warnings), found = source.read_all()
+    (settings, environ, warnings), found = installation.reading, installation.faults
     report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
     report.in_the_way = list(report.faults)
     report.given = [name for name in table.NAMES if environ.get(name)]
@@ -81,7 +81,7 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
         report.notes.append(f"{words.printable(settings.main)} is not there (yet): a run would end as not started")
     if not found:  # else the scheduler does not take these settings
         with suppress(OSError, StateError, OperatorError):
-            report.due = list(due_times(settings, look()))
+            report.due = list(due_times(settings, installation.look()))
     return report
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sched_runner.commands import check, report
+from sched_runner.commands.installation import Installation
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.settings import places, table
@@ -22,8 +23,13 @@ def next_due(state, *, pid: int | None = 42, **settings):
     return report.next_due(table.load(settings, PLACE), status(state, pid))
 
 
+class Here(Installation):
+    def look(self):
+        return status()
+
+
 def found(**environ):
-    return report.of(Source(environ, None, PLACE), status, has_its_eyes=False)
+    return report.of(Here(PLACE, *Source(environ, None, PLACE).read_all(), is_service=False), has_its_eyes=False)
 
 
 def lines(**environ):

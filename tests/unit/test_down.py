@@ -25,7 +25,7 @@ def installed(tmp_path, monkeypatch):
 
     def make(unit=FRESH, *, instance="", is_service=True, is_users=False, **environ):
         place = replace(places.installed(instance), state_dir=tmp_path, env_file=tmp_path / "env", is_users=is_users)
-        found = Installation(place, Source(environ, None, place), is_service, unit)
+        found = Installation(place, *Source(environ, None, place).read_all(), is_service, unit)
         monkeypatch.setattr(Installation, "is_another_users", lambda _: False)
         for command in (alert, once, status, trigger):
             monkeypatch.setattr(command, "find", lambda arguments, **_: found)

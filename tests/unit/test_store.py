@@ -175,9 +175,9 @@ def test_whether_a_scheduler_by_hand_is_up_is_unknown_to_whom_its_lock_is_closed
     monkeypatch.setattr(LockFile, "__init__", refuse)
     place = places.here(tmp_path)
     with pytest.raises(OperatorError, match="only root can see whether main-scheduler is up here") as told:
-        Installation(place, Source({}, None, place), is_service=False).look()
+        Installation(place, *Source({}, None, place).read_all(), is_service=False).look()
     assert told.value.exit_status == 4
-    assert Installation(place, Source({}, None, place), is_service=True).look().pid is None
+    assert Installation(place, *Source({}, None, place).read_all(), is_service=True).look().pid is None
 
 
 def test_a_link_that_was_planted_is_not_followed(tmp_path):
