@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sched_runner import clock, words
 from sched_runner.commands import inspection, instance, restart, units
-from sched_runner.commands.configured import owner_of, unit_named, user_of
+from sched_runner.commands.configured import owner_of, user_of
 from sched_runner.commands.instance import is_taken, service_of, settings_of
 from sched_runner.commands.owner import OperatorError
-from sched_runner.commands.units import Unit
+from sched_runner.commands.units import Unit, unit_named
 from sched_runner.exit_status import ExitStatus
 from sched_runner.run import hints
 from sched_runner.schedule import cadence
@@ -124,7 +124,7 @@ def _free(place: Place) -> Unit:
 
 def _alerts_as_of_the_service(place: Place) -> list[str]:
     """The instance's alert units of the kinds (path, timer) that are enabled for the service itself."""
-    enabled = units.show(places.installed().alert_units, "UnitFileState")
+    enabled = units.show(places.installed().alert_units)
     kinds = [name.rpartition(".")[2] for name, unit in enabled.items() if units.is_enabled(unit)]
     return [name for name in place.alert_units if name.rpartition(".")[2] in kinds]
 

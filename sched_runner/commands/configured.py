@@ -15,16 +15,6 @@ from sched_runner.settings import environment_file
 from sched_runner.settings.places import Place
 
 ACCOUNT = "main-scheduler"
-PROPERTIES = (
-    *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
-    *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
-    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
-)
-
-
-def unit_named(name: str, *, is_users: bool = False) -> Unit:
-    """What systemd knows of the unit."""
-    return units.show([name], *PROPERTIES, is_users=is_users).get(name, {})
 
 
 def as_configured(place: Place, unit: Unit) -> Place:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sched_runner import clock, words
 from sched_runner.commands import units
-from sched_runner.commands.configured import PROPERTIES, as_configured, environ_of, owner_of
+from sched_runner.commands.configured import as_configured, environ_of, owner_of
 from sched_runner.commands.installation import environ, folders, hint_of_user, installed
 from sched_runner.commands.owner import OperatorError, acting_as
 from sched_runner.commands.units import Unit
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not there.is_installed():
         raise OperatorError(f"no service is installed here{'' if arguments.user else hint_of_user()}")
     found = [there.place(instance) for instance in ("", *there.instances())]
-    shown = units.show([f"{place.name}.service" for place in found], *PROPERTIES, is_users=arguments.user)
+    shown = units.show([f"{place.name}.service" for place in found], is_users=arguments.user)
     found_units = [(place, shown.get(f"{place.name}.service", {})) for place in found]
     entries = [_entry(place, unit) for place, unit in found_units if _is_there(place, unit)]
     if arguments.json:

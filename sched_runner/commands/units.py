@@ -18,6 +18,11 @@ from sched_runner.settings.places import journal_of
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 FAULTY_SETTINGS = "its settings are faulty: main-scheduler check says what"
+_PROPERTIES = (
+    *("Id", "LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
+    *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
+    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
+)
 _PATIENCE = 10.0  # seconds
 _WHY = {
     "resources": "systemd could not start it",
@@ -97,14 +102,19 @@ def _environ() -> Mapping[str, str]:
     return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **MINIMAL}
 
 
-def show(names: Sequence[str], *properties: str, is_users: bool = False) -> dict[str, Unit]:
-    """These properties of units, by the unit's name, in one call; a property with several values has a line for each.
+def unit_named(name: str, *, is_users: bool = False) -> Unit:
+    """What systemd knows of the unit."""
+    return show([name], is_users=is_users).get(name, {})
+
+
+def show(names: Sequence[str], *, is_users: bool = False) -> dict[str, Unit]:
+    """What systemd knows of units, by the unit's name, in one call; a property with several values has a line for each.
 
     Empty if systemd does not answer.
     """
     found: dict[str, Unit] = {}
     manager = "--user" if is_users else "--system"
-    asked = ("systemctl", manager, "show", f"--property=Id,{','.join(properties)}", "--", *names)
+    asked = ("systemctl", manager, "show", f"--property={','.join(_PROPERTIES)}", "--", *names)
     for block in said(*asked, patience=_PATIENCE).split("\n\n"):
         unit: dict[str, str] = {}
         for line in block.splitlines():
@@ -142,7 +152,7 @@ def is_wanted(unit: Unit) -> bool:
 
 def not_enabled_or_up(names: Sequence[str]) -> str:
     """Which of these units are not enabled, or else not up, and what changes that; empty if there is none."""
-    found = show(names, "UnitFileState", "ActiveState")
+    found = show(names)
     off = [name for name, unit in found.items() if not is_enabled(unit)]
     down = [name for name, unit in found.items() if unit.get("ActiveState") != "active"]
     for which, state, verb in ((off, "enabled", "enable --now"), (down, "up", "restart")):

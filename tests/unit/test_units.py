@@ -66,7 +66,7 @@ def test_the_names_of_the_unit_are_filled_in_and_other_specifiers_left(specifier
 def test_properties_are_read_for_each_unit(monkeypatch):
     said = "Id=a.service\nMainPID=3\nEnvironmentFiles=/x (no)\nEnvironmentFiles=/y (no)\n\nId=b.service\nMainPID=0\n"
     monkeypatch.setattr(units, "said", lambda *command, patience: said)
-    assert units.show(["a.service", "b.service"], "MainPID", "EnvironmentFiles") == {
+    assert units.show(["a.service", "b.service"]) == {
         "a.service": {"Id": "a.service", "MainPID": "3", "EnvironmentFiles": "/x (no)\n/y (no)"},
         "b.service": {"Id": "b.service", "MainPID": "0"},
     }
@@ -75,7 +75,7 @@ def test_properties_are_read_for_each_unit(monkeypatch):
 @pytest.mark.parametrize("said", ["", "Failed to connect to bus\n", "\n\n"])
 def test_where_systemd_does_not_answer_nothing_is_known(monkeypatch, said):
     monkeypatch.setattr(units, "said", lambda *command, patience: said)
-    assert units.show(["a.service"], "MainPID") == {}
+    assert units.show(["a.service"]) == {}
     assert units.main_pid({}) is None
     assert units.why_down({}) == ""
 
