@@ -21,8 +21,7 @@ from sched_runner.record.lock import LockOfRun
 from sched_runner.settings import places
 
 DESCRIPTION = "restart the services that are up, between two runs; install.sh and packages call this after an upgrade"
-_START_TAKES = 120.0  # seconds; systemd itself gives up after 90
-_STAYS_UP = 1.0
+_STAYS_UP = 1.0  # seconds
 _ATTEMPTS = 3
 _LONGEST = 4000  # characters
 HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -79,7 +78,7 @@ def restart(name: str, *, now: bool) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (*HELD_BACK, signal.SIGTSTP))
         try:
             _say(f"restarting {name}")
-            start(name, lambda name, patience: units.restart(name, int(pid), held.close, patience))
+            start(name, lambda name: units.restart(name, int(pid), held.close))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if unit_named(name).get("MainPID") == pid:
@@ -111,26 +110,21 @@ def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
     return lock
 
 
-def start(
-    name: str,
-    systemctl: Callable[[str, float], bool] = units.start,
-    look: Callable[[str], Unit] = unit_named,
-    pause: float = _STAYS_UP,
-) -> None:
+def start(name: str, systemctl: Callable[[str], bool] = units.start) -> None:
     """Start a service by a call of ``systemctl``, and see whether the service stays up. Raises OperatorError.
 
     Another program, such as Pacemaker, may cancel the start to make its own: then this function tries again.
     """
     unit: Unit = {}
     for _ in range(_ATTEMPTS):
-        is_done = systemctl(name, _START_TAKES)
-        unit = settled(name, look)
+        is_done = systemctl(name)
+        unit = settled(name)
         if is_done or unit.get("ActiveState") != "inactive":
             break
     first = unit
     if is_up(unit):
-        time.sleep(pause)
-        unit = look(name)
+        time.sleep(_STAYS_UP)
+        unit = unit_named(name)
     if is_up(unit) and unit.get("MainPID") == first.get("MainPID"):
         return
     if is_done and unit.get("ActiveState") in ("inactive", "deactivating") and not units.why_down(unit):
@@ -140,17 +134,15 @@ def start(
     raise OperatorError(words.printable(f"{name} has not come up: {units.why_down(unit) or state}", _LONGEST))
 
 
-def settled(
-    name: str, look: Callable[[str], Unit] = unit_named, patience: float = _START_TAKES, pause: float = 0.1
-) -> Unit:
+def settled(name: str) -> Unit:
     """What systemd knows of the unit once it neither starts nor stops, or waits for its next attempt to start."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + units.START_TAKES
     while True:
-        unit = look(name)
+        unit = unit_named(name)
         is_changing = unit.get("ActiveState") in ("activating", "deactivating", "reloading")
         if not is_changing or unit.get("SubState") == "auto-restart" or time.monotonic() > deadline:
             return unit
-        time.sleep(pause)
+        time.sleep(0.1)
 
 
 def is_up(unit: Unit) -> bool:

@@ -23,7 +23,8 @@ _PROPERTIES = (
     *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
     *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
 )
-_PATIENCE = 10.0  # seconds
+START_TAKES = 120.0  # seconds; systemd itself gives up after 90
+_PATIENCE = 10.0
 _WHY = {
     "resources": "systemd could not start it",
     "signal": "a signal ended it",
@@ -48,12 +49,12 @@ def did(*command: str, patience: float | None = 60.0) -> bool:
     return ended is not None and ended.returncode == 0
 
 
-def start(name: str, patience: float) -> bool:
+def start(name: str) -> bool:
     """Start a unit, and wait until it is ready; gives whether systemd did so: another request can cancel the start."""
-    return did("systemctl", "start", "--", name, patience=patience)
+    return did("systemctl", "start", "--", name, patience=START_TAKES)
 
 
-def restart(name: str, pid: int, is_gone: Callable[[], None], patience: float) -> bool:
+def restart(name: str, pid: int, is_gone: Callable[[], None]) -> bool:
     """Restart a unit, and wait until it is ready; gives whether systemd did so. Raises OSError.
 
     This is one request to systemd: between two, a stop and a start, Pacemaker could find the unit down. The function
@@ -65,7 +66,7 @@ def restart(name: str, pid: int, is_gone: Callable[[], None], patience: float) -
         _wait_for_one_of(pid, systemctl.pid)
         is_gone()
         with suppress(subprocess.TimeoutExpired):
-            return systemctl.wait(patience) == 0
+            return systemctl.wait(START_TAKES) == 0
         systemctl.kill()
     return False
 
