@@ -5,7 +5,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,12 +64,13 @@ class Installation:
         except PermissionError:
             raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
         try:
-            lock = LockFile(directory, writable=False)
-            holder = lock.holder(LockFile.SCHEDULER)
+            with closing(LockFile(directory, writable=False)) as lock:
+                holder = lock.holder(LockFile.SCHEDULER)
+                has_run = lock.holder(LockFile.RUN) is not None
             pid = holder if holder is not None else pid
             if pid and pid != of_unit and not state.is_of_this_host():
                 pid = 0  # the number means nothing here: the scheduler is on another host
-            if lock.holder(LockFile.RUN) is None:
+            if not has_run:
                 state.running = None  # left by a scheduler that was killed
         except FileNotFoundError:
             pass

@@ -180,6 +180,16 @@ def test_whether_a_scheduler_by_hand_is_up_is_unknown_to_whom_its_lock_is_closed
     assert Installation(place, *Source({}, None, place).read_all(), is_service=True).look().pid is None
 
 
+def test_a_command_that_looks_again_and_again_keeps_no_file_open(tmp_path):
+    (tmp_path / "scheduler").mkdir()
+    LockFile(tmp_path / "scheduler").close()
+    place = places.here(tmp_path)
+    found = Installation(place, *Source({}, None, place).read_all(), is_service=True)
+    before = os.listdir("/proc/self/fd")
+    assert [found.look().pid for _ in range(3)] == [None] * 3
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
 def test_a_link_that_was_planted_is_not_followed(tmp_path):
     (tmp_path / ".file.new").symlink_to(tmp_path / "victim")
     write_atomic(tmp_path / "file", "new\n")
