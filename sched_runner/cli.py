@@ -12,8 +12,7 @@ from sched_runner import __version__, words
 from sched_runner.commands import add, alert, check, history, once, reload, remove, restart, run, status, trigger
 from sched_runner.commands import list as list_
 from sched_runner.commands.installation import environ
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.output.live import is_journal
 from sched_runner.settings.table import SettingsError
 

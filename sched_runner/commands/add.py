@@ -12,9 +12,8 @@ from sched_runner import clock, words
 from sched_runner.commands import inspection, instance, restart, units
 from sched_runner.commands.configured import owner_of, user_of
 from sched_runner.commands.instance import is_taken, service_of, settings_of
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import Unit, unit_named
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.run import hints
 from sched_runner.schedule import cadence
 from sched_runner.settings import environment_file, places, table

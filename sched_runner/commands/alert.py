@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from sched_runner import clock, words
 from sched_runner.commands import units
 from sched_runner.commands.installation import Installation, environ, find
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.record import files, status, store
 from sched_runner.record.state import State
 from sched_runner.troubles import said

@@ -10,9 +10,8 @@ from dataclasses import asdict
 from sched_runner import clock, words
 from sched_runner.commands import report, run
 from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 
 HELP = "show every setting, where it came from, the next five due times, and every fault (exit status 78)"
 _LONGEST_NOTE = 1000

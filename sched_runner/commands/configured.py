@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from sched_runner.commands import units
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import MINIMAL, Unit
+from sched_runner.exit_status import OperatorError
 from sched_runner.settings import environment_file
 from sched_runner.settings.places import Place
 

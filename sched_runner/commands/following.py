@@ -11,8 +11,7 @@ from pathlib import Path
 from sched_runner import words
 from sched_runner.commands import trigger
 from sched_runner.commands.installation import Installation
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ENDED_BY_CTRL_C
+from sched_runner.exit_status import ENDED_BY_CTRL_C, OperatorError
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.status import Status

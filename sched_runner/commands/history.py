@@ -9,8 +9,7 @@ from typing import Any
 
 from sched_runner import clock, words
 from sched_runner.commands.installation import environ, find
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record import history, messages, run_record
 from sched_runner.record.run_record import Run

@@ -20,9 +20,10 @@ from pathlib import Path
 from sched_runner import words
 from sched_runner.commands import units
 from sched_runner.commands.configured import as_configured, owner_of
-from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands.owner import acting_as
 from sched_runner.commands.report import Report
 from sched_runner.commands.units import Line, Unit, unit_named
+from sched_runner.exit_status import OperatorError
 from sched_runner.record import columns
 from sched_runner.settings import environment_file, places, table
 from sched_runner.settings.places import Place

@@ -12,9 +12,9 @@ from pathlib import Path
 from sched_runner import words
 from sched_runner.commands import units
 from sched_runner.commands.configured import ACCOUNT, as_configured, environ_of, environ_of_manager, owner_of
-from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
+from sched_runner.commands.owner import become, check_that_root_alone_can_change
 from sched_runner.commands.units import MINIMAL, Unit, unit_named
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of

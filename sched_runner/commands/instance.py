@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sched_runner.commands import units
 from sched_runner.commands.installation import check_name
-from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands.owner import acting_as
 from sched_runner.commands.restart import HELD_BACK
 from sched_runner.commands.units import Unit
-from sched_runner.exit_status import ENDED_BY_CTRL_C
+from sched_runner.exit_status import ENDED_BY_CTRL_C, OperatorError
 from sched_runner.settings import places
 from sched_runner.settings.places import Place
 

@@ -11,8 +11,9 @@ from sched_runner import clock, words
 from sched_runner.commands import units
 from sched_runner.commands.configured import as_configured, environ_of, owner_of
 from sched_runner.commands.installation import environ, folders, hint_of_user, installed
-from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands.owner import acting_as
 from sched_runner.commands.units import Unit
+from sched_runner.exit_status import OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record import messages
 from sched_runner.record.status import Health, Status

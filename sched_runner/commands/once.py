@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sched_runner.commands.installation import Installation, environ, find
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
 from sched_runner.record.store import StateError, Store, open_lock

@@ -5,7 +5,7 @@ import os
 
 from sched_runner.commands import run
 from sched_runner.commands.installation import environ
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.schedule.signals import RELOAD
 from sched_runner.settings.table import SettingsError
 

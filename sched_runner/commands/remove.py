@@ -11,9 +11,8 @@ from sched_runner.commands import instance, restart
 from sched_runner.commands.configured import as_configured, environ_of, owner_of
 from sched_runner.commands.installation import installed, known
 from sched_runner.commands.instance import is_taken, service_of, settings_of
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import unit_named
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.settings.places import Place
 from sched_runner.settings.table import Settings
 

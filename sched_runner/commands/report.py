@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from sched_runner import words
 from sched_runner.commands.installation import Installation
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.record import columns
 from sched_runner.record.columns import column
 from sched_runner.record.state import State

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from sched_runner import words
 from sched_runner.commands import inspection, units
-from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands.owner import acting_as
 from sched_runner.commands.units import Unit, unit_named
-from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.record.lock import LockOfRun
 from sched_runner.settings import places
 

@@ -6,7 +6,7 @@ import sys
 
 from sched_runner import words
 from sched_runner.commands.installation import Installation, environ, find
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record.status import Health, Status
 from sched_runner.record.store import StateError

@@ -4,8 +4,7 @@ import argparse
 import os
 
 from sched_runner.commands.installation import Installation, find
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.record.status import Status
 from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER

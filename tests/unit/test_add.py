@@ -9,8 +9,8 @@ import pytest
 
 from sched_runner import cli
 from sched_runner.commands import add, instance
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
+from sched_runner.exit_status import OperatorError
 from sched_runner.settings import environment_file, places, table
 
 PLACE = places.installed("reports")

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from sched_runner import cli
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 
 
 def refused(capsys, *arguments):

@@ -8,7 +8,7 @@ import pytest
 
 from sched_runner.commands import alert, once, restart, status, trigger, units
 from sched_runner.commands.installation import Installation
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.record.state import State, as_json
 from sched_runner.record.store import STATE
 from sched_runner.settings import places

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sched_runner.commands.installation import Installation
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.record import files, store
 from sched_runner.record.files import write_atomic
 from sched_runner.record.lock import LockFile

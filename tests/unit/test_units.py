@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sched_runner.commands import inspection, installation, units
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
+from sched_runner.exit_status import OperatorError
 from sched_runner.settings import places
 
 TEXT = """# /usr/local/lib/systemd/system/main-scheduler@.service
