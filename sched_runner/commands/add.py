@@ -11,7 +11,7 @@ from pathlib import Path
 from sched_runner import clock, words
 from sched_runner.commands import inspection, instance, restart, units
 from sched_runner.commands.configured import owner_of, user_of
-from sched_runner.commands.instance import is_taken, service_of, settings_of
+from sched_runner.commands.instance import is_taken, settings_of
 from sched_runner.commands.units import Unit, unit_named
 from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.run import hints
@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
     text = _text(place, values)
     unit = _free(place)
     has_history = os.path.lexists(place.state_dir)
-    names = [service_of(place), *_alerts_as_of_the_service(place)]
+    names = [place.service, *_alerts_as_of_the_service(place)]
     with instance.held_back(), contextlib.ExitStack() as undo:
         _write(settings_of(place), text, user_of(place, unit)[1], undo)
         _check(place, settings, unit)
@@ -114,7 +114,7 @@ def _free(place: Place) -> Unit:
     if os.path.lexists(settings_of(place)):
         again = f"edit it, or begin with main-scheduler remove {place.name.partition('@')[2]}"
         raise OperatorError(f"{place.name} is there already, with {place.env_file}: {again}")
-    unit = unit_named(service_of(place))
+    unit = unit_named(place.service)
     if is_taken(unit):
         first = f"systemctl disable --now {place.name} makes room for another"
         raise OperatorError(f"{place.name} is enabled or up, without {place.env_file}: {first}")

@@ -60,15 +60,13 @@ def environ_of(place: Place, unit: Unit) -> dict[str, str]:
     found = MINIMAL | {
         "STATE_DIRECTORY": str(place.state_dir),
         "LOGS_DIRECTORY": str(place.log_dir),
-        "HOME": str(place.state_dir),
+        "HOME": str(Path.home() if place.is_users else place.state_dir),
     }
-    if place.is_users:
-        found["HOME"] = str(Path.home())
     found |= environ_of_manager(is_users=place.is_users)
     with suppress(ValueError):
         found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
-    lines = (line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines())
-    for path, _ in units.environment_files(list(lines)):
+    files = [line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines()]
+    for path, _ in units.environment_files(files):
         found |= environment_file.read(path).values
     unset = unit.get("UnsetEnvironment", "").split()
     return {name: value for name, value in found.items() if not {name, f"{name}={value}"} & {*unset}}

@@ -50,9 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"main-scheduler: {_LAST_ONES}", file=sys.stderr)
     if installation.is_service and reader is not None:
         place = installation.place
-        told = journal.read_records(
-            reader, f"{place.name}.service", messages.RUN_ENDINGS, since, is_users=place.is_users
-        )
+        told = journal.read_records(reader, place.service, messages.RUN_ENDINGS, since, is_users=place.is_users)
     runs = history.runs(told, kept, since, failed=arguments.failed)
     if arguments.json:
         print(json.dumps([run_record.as_json(run) for run in runs], indent=1))

@@ -52,7 +52,7 @@ StandardError=file:{0}/errors
 
 def inspect(place: Place, unit: Unit) -> Report:
     """The report of a check with the service's user and sandbox."""
-    name = f"{place.name}.service"
+    name = place.service
     if unit.get("LoadState") in ("not-found", "masked"):
         state = "masked" if unit["LoadState"] == "masked" else "not there: sudo ./deploy/install.sh puts it there"
         return _not_started(f"{name} is {state}")
@@ -69,7 +69,7 @@ def inspect(place: Place, unit: Unit) -> Report:
     report = _seen_from_inside(place, lines, conditions, good)
     unreadable = tuple(fault.partition(": ")[0] for fault in faults)
     for found_there in (report.faults, report.in_the_way):
-        found_there[:] = faults + [fault for fault in found_there if not (faults and fault.startswith(unreadable))]
+        found_there[:] = faults + [fault for fault in found_there if not fault.startswith(unreadable)]
     report.warnings += [*_misread(place, lines), *_unseen(place, unit)]
     report.faults += _not_for_the_alert(place, unit, lines)
     if unit.get("NeedDaemonReload") == "yes":

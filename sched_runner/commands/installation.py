@@ -172,7 +172,7 @@ def check_name(instance: str) -> None:
 
 def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
-    unit = unit_named(f"{place.name}.service", is_users=place.is_users)
+    unit = unit_named(place.service, is_users=place.is_users)
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
     if units.is_wanted(unit) or any(map(os.path.lexists, paths)):
         return unit

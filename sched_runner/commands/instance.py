@@ -35,11 +35,6 @@ def place_of(arguments: argparse.Namespace, command: str) -> Place:
     return places.installed(arguments.instance)
 
 
-def service_of(place: Place) -> str:
-    """The name of the instance's service unit."""
-    return f"{place.name}.service"
-
-
 def settings_of(place: Place) -> Path:
     """The environment file, which a service always has."""
     assert place.env_file
@@ -73,9 +68,9 @@ def take_down(place: Place) -> None:
     """Stop and disable the instance and its alerts. The alerts come first, so that nobody is alerted to the stop."""
     alerts = [*place.alert_units, f"{place.alert}.service"]
     units.did("systemctl", "stop", "--", *alerts, patience=None)
-    units.did("systemctl", "stop", "--", service_of(place), patience=None)  # systemd knows how long a stop may take
-    units.did("systemctl", "disable", "--", service_of(place), *place.alert_units)
-    units.did("systemctl", "reset-failed", "--", service_of(place), *alerts)
+    units.did("systemctl", "stop", "--", place.service, patience=None)  # systemd knows how long a stop may take
+    units.did("systemctl", "disable", "--", place.service, *place.alert_units)
+    units.did("systemctl", "reset-failed", "--", place.service, *alerts)
 
 
 def data_of(place: Place) -> list[Path]:

@@ -56,8 +56,8 @@ def main(arguments: argparse.Namespace) -> int:
     if not there.is_installed():
         raise OperatorError(f"no service is installed here{'' if arguments.user else hint_of_user()}")
     found = [there.place(instance) for instance in ("", *there.instances())]
-    shown = units.show([f"{place.name}.service" for place in found], is_users=arguments.user)
-    found_units = [(place, shown.get(f"{place.name}.service", {})) for place in found]
+    shown = units.show([place.service for place in found], is_users=arguments.user)
+    found_units = [(place, shown.get(place.service, {})) for place in found]
     entries = [_entry(place, unit) for place, unit in found_units if _is_there(place, unit)]
     if arguments.json:
         print(json.dumps([_as_json(entry) for entry in entries], indent=1))

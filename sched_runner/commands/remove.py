@@ -10,7 +10,7 @@ from sched_runner import words
 from sched_runner.commands import instance, restart
 from sched_runner.commands.configured import as_configured, environ_of, owner_of
 from sched_runner.commands.installation import installed, known
-from sched_runner.commands.instance import is_taken, service_of, settings_of
+from sched_runner.commands.instance import is_taken, settings_of
 from sched_runner.commands.units import unit_named
 from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.settings.places import Place
@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
         if pid and not arguments.now:
             held.enter_context(contextlib.closing(restart.hold_runs(place.name, pid, waits=False)))
         instance.take_down(place)
-        if is_taken(unit_named(service_of(place))):
+        if is_taken(unit_named(place.service)):
             raise OperatorError(f"{place.name} cannot be stopped and disabled: nothing is removed")
         _unlink(settings_of(place))
         left = instance.delete(instance.data_of(place), owner) if arguments.purge else []

@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Restart the services that are up if all of them would start; otherwise restart none. Raises OperatorError."""
     if os.getuid() != 0:
         raise OperatorError("only root may restart the service: try with sudo")
-    asked = units.up() if arguments.all else [f"{places.installed(arguments.instance).name}.service"]
+    asked = units.up() if arguments.all else [places.installed(arguments.instance).service]
     try:
         names = [name for name in asked if is_up(settled(name))]
         look_at(names)
@@ -53,15 +53,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 def look_at(names: list[str]) -> None:
     """Raises OperatorError if one of these services would not start with the installed version and its settings."""
-    found = [f"{name} would not start: {fault}" for name in names for fault in faults_of(name)]
+    found = []
+    for name in names:
+        place = places.installed(name.removesuffix(".service").partition("@")[2])
+        faults = inspection.inspect(place, unit_named(name)).in_the_way  # seen with the service's user and sandbox
+        found += [f"{name} would not start: {fault}" for fault in faults]
     if found:
         raise OperatorError(words.printable("; ".join(found), _LONGEST) + ": nothing is restarted")
-
-
-def faults_of(name: str) -> list[str]:
-    """The faults that would keep this service from starting, seen with its own user and sandbox."""
-    place = places.installed(name.removesuffix(".service").partition("@")[2])
-    return inspection.inspect(place, unit_named(name)).in_the_way
 
 
 def restart(name: str, *, now: bool) -> None:

@@ -39,7 +39,7 @@ def _how_to_start(installation: Installation) -> str:
 
 def ask(status: Status) -> None:
     """Send the signal for a run to the scheduler with this status. Raises OperatorError."""
-    if status.pid is None or status.pid == 0:
+    if not status.pid:
         raise OperatorError(f"{status.name} is running {status.where()}")
     if status.state.running:
         number = status.state.running.number
