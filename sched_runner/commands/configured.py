@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from sched_runner.commands import units
+from sched_runner.commands import unit_text, units
 from sched_runner.commands.units import MINIMAL, Unit
 from sched_runner.exit_status import OperatorError
 from sched_runner.settings import environment_file
@@ -66,7 +66,7 @@ def environ_of(place: Place, unit: Unit) -> dict[str, str]:
     with suppress(ValueError):
         found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
     files = [line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines()]
-    for path, _ in units.environment_files(files):
+    for path, _ in unit_text.environment_files(files):
         found |= environment_file.read(path).values
     unset = unit.get("UnsetEnvironment", "").split()
     return {name: value for name, value in found.items() if not {name, f"{name}={value}"} & {*unset}}

@@ -1,15 +1,11 @@
 """What systemd knows of our units: systemctl(1), and the text of a unit and its drop-ins (systemd.syntax(7))."""
 
 import contextlib
-import glob
 import os
-import re
 import select
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
 
 from sched_runner.exit_status import ExitStatus
 from sched_runner.settings.places import journal_of
@@ -180,52 +176,3 @@ def why_down(unit: Unit, *, is_users: bool = False) -> str:
     if unit.get("SubState") == "auto-restart":
         return f"{why}, and systemd starts it again and again: {more}"
     return f"{why}: {more}" if active == "failed" else ""
-
-
-class Line(NamedTuple):
-    """An assignment in a unit, and the file that it stands in."""
-
-    file: str
-    name: str
-    value: str
-
-
-def lines_of(text: str, wanted: str = "Service") -> Iterator[Line]:
-    """The assignments of a section in what ``systemctl cat`` prints, in systemd's order."""
-    file = section = ""
-    for line in re.sub(r"\\\n(\s*[#;].*\n)*", " ", text).splitlines():
-        if match := re.match(r"# (/\S+)$", line):
-            file, section = match[1], ""
-        elif match := re.match(r"\[(.*)\]\s*$", line):
-            section = match[1]
-        elif section == wanted and "=" in line and not line.lstrip().startswith(("#", ";")):
-            name, _, value = line.partition("=")
-            yield Line(file, name.strip(), value.strip())
-
-
-def values(lines: Sequence[Line], name: str) -> list[str]:
-    """The values of one name; an empty value removes the values before it."""
-    found: list[str] = []
-    for line in lines:
-        if line.name == name:
-            found = [*found, line.value] if line.value else []
-    return found
-
-
-def with_names(value: str, unit: str) -> str:
-    """The value with the specifiers filled in that name the unit (systemd.unit(5)); others are left to systemd."""
-    full = unit.removesuffix(".service")
-    prefix, _, instance = full.partition("@")
-    path = instance or prefix
-    known = {"n": unit, "N": full, "p": prefix, "i": instance, "j": prefix.rpartition("-")[2]}
-    unescaped = {"P": prefix.replace("-", "/"), "I": instance.replace("-", "/"), "f": "/" + path.replace("-", "/")}
-    known |= unescaped | {"J": known["j"], "%": "%%"}
-    return re.sub(r"%(.)", lambda match: known.get(match[1], match[0]), value)
-
-
-def environment_files(files: Sequence[str]) -> Iterator[tuple[Path, bool]]:
-    """The paths that EnvironmentFile= means, and whether each must be there."""
-    for file in files:
-        path = file.removeprefix("-")
-        for found in sorted(glob.glob(path)) or [path]:
-            yield Path(found), not file.startswith("-")
