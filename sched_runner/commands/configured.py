@@ -1,6 +1,7 @@
 """What a unit and its drop-ins give to the service: directories, user and environment."""
 
 import os
+import pwd
 import re
 import shlex
 from contextlib import suppress
@@ -45,8 +46,6 @@ def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
 
 def user_of(place: Place, unit: Unit) -> tuple[int, int]:
     """Ids of the user whom the unit names, and of that user's group. Raises OperatorError if there is no such user."""
-    import pwd
-
     name = unit.get("User") or ACCOUNT
     try:
         user = pwd.getpwnam(name)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -40,8 +41,6 @@ def become(owner: tuple[int, int]) -> dict[str, str]:
 
 def _account(uid: int, gid: int) -> tuple[str, str, int, list[int]]:
     """Name, home, group and all groups of a user."""
-    import pwd
-
     try:
         user = pwd.getpwuid(uid)
     except KeyError:

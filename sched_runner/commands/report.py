@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pwd
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -179,8 +180,6 @@ def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[
 
 
 def _user() -> str:
-    import pwd
-
     with suppress(KeyError):
         return f"the user {pwd.getpwuid(os.geteuid()).pw_name}"
     return f"the user {os.geteuid()}"
