@@ -5,20 +5,21 @@ import socket
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sched_runner import clock, words
 from sched_runner.commands import units
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.exit_status import ExitStatus, OperatorError
+from sched_runner.output.live import live
+from sched_runner.output.outputs import Output
+from sched_runner.output.patient_stream import Patience
 from sched_runner.record import files, status, store
 from sched_runner.record.state import State
+from sched_runner.tell import alerts, deliveries, teller
+from sched_runner.tell.alerts import Alert
+from sched_runner.tell.memory import Memory
+from sched_runner.tell.teller import Way
 from sched_runner.troubles import said
-
-if TYPE_CHECKING:
-    from sched_runner.output.outputs import Output
-    from sched_runner.tell.alerts import Alert
-    from sched_runner.tell.teller import Way
 
 HELP = "tell what is wrong and was not told yet; --test tries every way"
 
@@ -30,9 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Tell what is wrong and was not told yet, or test every way of telling. Raises OperatorError."""
-    from sched_runner.tell import teller
-    from sched_runner.tell.memory import Memory
-
     installation = find(arguments, reads_as_owner=True)
     # The alert's unit tells what it can, even if the operator has given it another user than the service.
     if installation.is_another_users() and (arguments.test or "INVOCATION_ID" not in environ()):
@@ -48,9 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
     return ExitStatus.OK
 
 
-def _look(installation: Installation) -> tuple[dict[str, "Alert | None"], State]:
-    from sched_runner.tell import alerts
-
+def _look(installation: Installation) -> tuple[dict[str, Alert | None], State]:
     unread = ""
     try:
         found = installation.look()
@@ -72,9 +68,7 @@ def _directory(installation: Installation) -> Path:
     return own if installation.is_service and own.is_dir() and not is_moved else state_dir
 
 
-def _ways(installation: Installation) -> dict[str, "Way"]:
-    from sched_runner.tell import deliveries, teller
-
+def _ways(installation: Installation) -> dict[str, Way]:
     settings, given = installation.reading.settings, _environment(installation)
     sender = f"{installation.place.name} on {words.printable(socket.gethostname())}"
     ways: dict[str, Way] = {"journal": partial(teller.record, _output(installation))}
@@ -85,11 +79,8 @@ def _ways(installation: Installation) -> dict[str, "Way"]:
     return ways
 
 
-def _output(installation: Installation) -> "Output":
+def _output(installation: Installation) -> Output:
     """The journal for an alert about a service, even in a terminal; otherwise the live output."""
-    from sched_runner.output.live import live
-    from sched_runner.output.patient_stream import Patience
-
     if not installation.is_service:
         return live(environ(), installation.place.name, Patience())
     from sched_runner.output.journal import Journal
@@ -107,13 +98,10 @@ def _environment(installation: Installation) -> Mapping[str, str]:
     return {**unit, **given, "HOME": unit.get("HOME", "/")}
 
 
-def _test(installation: Installation, ways: Mapping[str, "Way"]) -> int:
+def _test(installation: Installation, ways: Mapping[str, Way]) -> int:
     """Tell a test by each way, and print which ways work and what is missing."""
-    from sched_runner.tell.alerts import Alert
-    from sched_runner.tell.teller import attempt
-
     test = Alert("test", "this is a test of the alerts, nothing is wrong")
-    results = {name: attempt(way, test) for name, way in ways.items()}
+    results = {name: teller.attempt(way, test) for name, way in ways.items()}
     missing = [f"the settings are faulty: {words.printable(fault)}" for fault in installation.faults]
     if len(ways) == 1:
         missing.append("neither SCHED_ALERT_MAIL nor SCHED_ALERT_COMMAND is set: the journal alone is told")

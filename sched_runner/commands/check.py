@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from sched_runner import clock, words
-from sched_runner.commands import report, run
+from sched_runner.commands import inspection, report, run
 from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
 from sched_runner.commands.report import Report
 from sched_runner.exit_status import ExitStatus, OperatorError
@@ -30,8 +30,6 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     place = place_of(arguments)
     if place is not None and not place.is_users and os.getuid() == 0 and os.path.isdir("/run/systemd/system"):
-        from sched_runner.commands import inspection
-
         return _tell(inspection.inspect(place, known(place)), "the environment of the service")
     installation = find(arguments)
     if closed := installation.closed_file():

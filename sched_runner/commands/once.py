@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sched_runner.commands import following
 from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.record.lock import LockFile
@@ -28,8 +29,6 @@ def main(arguments: argparse.Namespace) -> int:
     installation = find(arguments)
     name = installation.place.name
     if installation.is_service:
-        from sched_runner.commands import following
-
         try:
             status = installation.look()
             if status.pid is not None:
