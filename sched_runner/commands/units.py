@@ -1,4 +1,4 @@
-"""What systemd knows of our units: systemctl(1), and the text of a unit and its drop-ins (systemd.syntax(7))."""
+"""What systemd knows of our units, and what we ask it to do with them: systemctl(1)."""
 
 import contextlib
 import os
