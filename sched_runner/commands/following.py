@@ -108,8 +108,9 @@ class LogFile:
                 if os.path.samestat(os.lstat(path), own):
                     return _open(newer) if newer else None
             newer = path
-        print("main-scheduler: lines are missing here, for the log was rotated faster than shown", file=sys.stderr)
-        return _open(self._path)
+        if (descriptor := _open(self._path)) is not None:
+            print("main-scheduler: lines are missing here, for the log was rotated faster than shown", file=sys.stderr)
+        return descriptor
 
 
 def _open(path: Path) -> int | None:
