@@ -44,15 +44,15 @@ def main(arguments: argparse.Namespace) -> int:
     text = _text(place, values)
     unit = _free(place)
     has_history = os.path.lexists(place.state_dir)
-    names = [place.service, *_alerts_as_of_the_service(place)]
+    alerts = _alerts_as_of_the_service(place)
     with instance.held_back(), contextlib.ExitStack() as undo:
         _write(settings_of(place), text, user_of(place, unit)[1], undo)
         _check(place, settings, unit)
         if not arguments.no_start:
-            _start(place, names, unit, undo)
+            _start(place, alerts, unit, undo)
         instance.go_on()
         undo.pop_all()
-    print("\n".join(_told(place, settings, names, has_history=has_history, is_up=not arguments.no_start)))
+    print("\n".join(_told(place, settings, alerts, has_history=has_history, is_up=not arguments.no_start)))
     return ExitStatus.OK
 
 
@@ -156,22 +156,22 @@ def _check(place: Place, settings: Settings, unit: Unit) -> None:
         raise OperatorError(words.printable("; ".join(faults), _LONGEST) + ": nothing is added", ExitStatus.CONFIG)
 
 
-def _start(place: Place, names: list[str], unit: Unit, undo: contextlib.ExitStack) -> None:
-    """Start the instance, now and at every boot; ``undo`` takes the instance down again. Raises OperatorError."""
+def _start(place: Place, alerts: list[str], unit: Unit, undo: contextlib.ExitStack) -> None:
+    """Start the instance and its alerts, now and at every boot; ``undo`` takes them down. Raises OperatorError."""
     new = [path for path in instance.data_of(place) if not os.path.lexists(path)]
     undo.callback(instance.delete, new, owner_of(place, unit))
     undo.callback(instance.take_down, place)
-    if not units.did("systemctl", "enable", "--", *names):
-        raise OperatorError(f"systemctl enable {' '.join(names)} fails: nothing is added")
+    if not units.did("systemctl", "enable", "--", place.service, *alerts):
+        raise OperatorError(f"systemctl enable {' '.join([place.service, *alerts])} fails: nothing is added")
     try:
-        restart.start(names[0])
+        restart.start(place.service)
     except OperatorError as error:
         raise OperatorError(f"{error}; nothing is added") from None
-    if names[1:] and not units.did("systemctl", "start", "--", *names[1:]):
-        raise OperatorError(f"systemctl start {' '.join(names[1:])} fails: nothing is added")
+    if alerts and not units.did("systemctl", "start", "--", *alerts):
+        raise OperatorError(f"systemctl start {' '.join(alerts)} fails: nothing is added")
 
 
-def _told(place: Place, settings: Settings, names: list[str], *, has_history: bool, is_up: bool) -> Iterator[str]:
+def _told(place: Place, settings: Settings, alerts: list[str], *, has_history: bool, is_up: bool) -> Iterator[str]:
     now = datetime.fromtimestamp(clock.wall(), UTC)
     kept = cadence.of(settings, now)
     due = words.zoned_time(kept.after(now).timestamp())
@@ -179,10 +179,10 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
     how = f"{words.printable(settings.main)} {words.printable(kept.every)}, with SCHED_ENV={settings.environment}"
     yield f"wrote {place.env_file}; its check has found no fault"
     if is_up:
-        yield f"started {names[0]}, now and at every boot: it runs {how}, {since}"
-        if names[1:]:
-            alerts = " and ".join(names[1:])
-            yield f"started {alerts}, because those of the service are enabled; SCHED_ALERT_MAIL is not copied"
+        yield f"started {place.service}, now and at every boot: it runs {how}, {since}"
+        if alerts:
+            why = "because those of the service are enabled; SCHED_ALERT_MAIL is not copied"
+            yield f"started {' and '.join(alerts)}, {why}"
     else:
         yield f"not started: it would run {how}"
     yield f"logs in {place.log_dir}, state in {place.state_dir}"
@@ -194,4 +194,4 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
         yield f"  {place.journal}"
     else:
         yield f"  sudoedit {place.env_file}"
-        yield f"  sudo systemctl enable --now {' '.join(names)}"
+        yield f"  sudo systemctl enable --now {' '.join([place.service, *alerts])}"
