@@ -19,7 +19,6 @@ from sched_runner.tell import alerts, deliveries, teller
 from sched_runner.tell.alerts import Alert
 from sched_runner.tell.memory import Memory
 from sched_runner.tell.teller import Way
-from sched_runner.troubles import said
 
 HELP = "tell what is wrong and was not told yet; --test tries every way"
 
@@ -50,8 +49,8 @@ def _look(installation: Installation) -> tuple[dict[str, Alert | None], State]:
     unread = ""
     try:
         found = installation.look()
-    except (OSError, store.StateError, OperatorError) as error:
-        found, unread = status.of(installation.place.name, None, State()), said(error)
+    except OperatorError as error:
+        found, unread = status.of(installation.place.name, None, State()), str(error)
     settings = installation.reading.settings
     failure = alerts.failure(files.read_object(settings.state_dir / store.FAILURE))
     return alerts.troubles(found, failure, settings.alert_after, installation.faults, unread), found.state

@@ -26,7 +26,7 @@ _BLOCKS_AT_ONCE = 64  # a file that main.py has made may be of any size
 
 
 def follow(installation: Installation, status: Status) -> int:
-    """Ask for a run, show its lines, and give main.py's exit status. Raises OperatorError, OSError, StateError."""
+    """Ask for a run, show its lines, and give main.py's exit status. Raises OperatorError."""
     settings = installation.reading.settings
     log = LogFile(settings.log_dir / "scheduler.log")
     trigger.ask(status)
@@ -44,7 +44,7 @@ def follow(installation: Installation, status: Status) -> int:
 
 
 def _wait(installation: Installation, log: "LogFile", number: int, longest: float) -> Run:
-    """Show new lines until the run has ended, and give this run. Raises OperatorError, OSError, StateError."""
+    """Show new lines until the run has ended, and give this run. Raises OperatorError."""
     asked = time.monotonic()
     while True:
         log.show()

@@ -21,6 +21,7 @@ from sched_runner.record.status import Status, of
 from sched_runner.settings import places
 from sched_runner.settings.places import Folders, Place
 from sched_runner.settings.source import Reading, Source
+from sched_runner.troubles import said
 
 _HOW_A_USER_INSTALLS = "./deploy/install.sh --user installs one"
 # If root becomes another user, only these variables of root's environment stay: the others are root's own.
@@ -56,7 +57,13 @@ class Installation:
         return file if file and file.exists() and not os.access(file, os.R_OK) else None
 
     def look(self) -> Status:
-        """The status in the state directory. Raises OSError, StateError; OperatorError if this user may not look."""
+        """The status in the state directory. Raises OperatorError if it is unknown, or not for this user."""
+        try:
+            return self._look()
+        except (OSError, store.StateError) as error:
+            raise OperatorError(said(error), ExitStatus.UNKNOWN) from None
+
+    def _look(self) -> Status:
         directory = self.reading.settings.state_dir
         pid = of_unit = units.main_pid(self.unit)
         try:

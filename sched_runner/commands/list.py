@@ -17,7 +17,6 @@ from sched_runner.exit_status import OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record import messages
 from sched_runner.record.status import Health, Status
-from sched_runner.record.store import StateError
 from sched_runner.schedule import cadence
 from sched_runner.settings.places import Place
 from sched_runner.troubles import said
@@ -81,7 +80,7 @@ def _entry(place: Place, unit: Unit) -> Entry:
         with acting_as(owner_of(place, unit)):
             found = installed(place, unit, given)
             status = found.look_around()
-    except (OSError, StateError, OperatorError) as error:
+    except (OSError, OperatorError) as error:
         return Entry(place.name, None, "", words.printable(said(error)), is_enabled)
     every = status.state.every if status.pid is not None or found.faults else ""
     every = every or cadence.of(found.reading.settings, datetime.fromtimestamp(status.now, UTC)).every

@@ -12,10 +12,9 @@ from sched_runner.commands.installation import Installation, environ, find
 from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
-from sched_runner.record.store import StateError, Store, open_lock
+from sched_runner.record.store import Store, open_lock
 from sched_runner.schedule.signals import Signals
 from sched_runner.settings.table import SettingsError
-from sched_runner.troubles import said
 
 HELP = "make one run now, in this terminal; exits as the script does (124 timed out, 127 not started)"
 _LAST_PING_LASTS = 5.0
@@ -29,12 +28,9 @@ def main(arguments: argparse.Namespace) -> int:
     installation = find(arguments)
     name = installation.place.name
     if installation.is_service:
-        try:
-            status = installation.look()
-            if status.pid is not None:
-                return following.follow(installation, status)
-        except (OSError, StateError) as error:
-            raise OperatorError(f"{name}: unknown: {said(error)}") from None
+        status = installation.look()
+        if status.pid is not None:
+            return following.follow(installation, status)
     if installation.faults:
         raise SettingsError(installation.faults, installation.reading.settings)
     if installation.is_service:

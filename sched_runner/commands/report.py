@@ -20,7 +20,6 @@ from sched_runner.record import columns
 from sched_runner.record.columns import column
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
-from sched_runner.record.store import StateError
 from sched_runner.run.command import command
 from sched_runner.run.hints import hint, is_sandboxed, probe
 from sched_runner.schedule import cadence
@@ -81,7 +80,7 @@ def of(installation: Installation, *, has_its_eyes: bool) -> Report:
     if not os.path.exists(settings.main) and (has_its_eyes or os.access(settings.main.parent, os.X_OK)):
         report.notes.append(f"{words.printable(settings.main)} is not there (yet): a run would end as not started")
     if not found:  # else the scheduler does not take these settings
-        with suppress(OSError, StateError, OperatorError):
+        with suppress(OSError, OperatorError):
             report.due = list(due_times(settings, installation.look()))
     return report
 

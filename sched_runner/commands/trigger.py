@@ -6,9 +6,7 @@ import os
 from sched_runner.commands.installation import Installation, find
 from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.record.status import Status
-from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER
-from sched_runner.troubles import said
 
 HELP = "ask the running scheduler to run the script now"
 
@@ -16,11 +14,7 @@ HELP = "ask the running scheduler to run the script now"
 def main(arguments: argparse.Namespace) -> int:
     """Ask the scheduler for a run. Raises OperatorError."""
     installation = find(arguments)
-    name = installation.place.name
-    try:
-        status = installation.look()
-    except (OSError, StateError) as error:
-        raise OperatorError(f"{name}: unknown: {said(error)}", ExitStatus.UNKNOWN) from None
+    status = installation.look()
     if status.pid is None:
         raise OperatorError(_how_to_start(installation), ExitStatus.NOT_RUNNING)
     ask(status)
