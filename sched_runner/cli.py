@@ -12,8 +12,7 @@ from sched_runner import __version__, words
 from sched_runner.commands import add, alert, check, history, once, reload, remove, restart, run, status, trigger
 from sched_runner.commands import list as list_
 from sched_runner.commands.installation import environ
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.output.live import is_journal
 from sched_runner.settings.table import SettingsError
 
@@ -44,6 +43,7 @@ main-scheduler status INSTANCE     of a further script, see add,
 main-scheduler status --here       of a scheduler started by hand in this directory.
 main-scheduler COMMAND --help and man main-scheduler say more.
 """
+_LONGEST = 5000  # characters of a message; add and restart cut theirs earlier, so that the end of it stays
 _OF_THE_SYSTEM = (add, alert, reload, remove, restart)
 _OF_NO_INSTANCE = (run, reload, restart, list_, add, remove)  # they take no instance, or add that argument themselves
 
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ENDED_BY_CTRL_C
     except OperatorError as error:
         begin = "" if str(error).startswith("main-scheduler") else "main-scheduler: "  # say the name once
-        print(f"{begin}{error}", file=sys.stderr)
+        print(words.printable(f"{begin}{error}", _LONGEST), file=sys.stderr)
         return error.exit_status
     else:
         return exit_status

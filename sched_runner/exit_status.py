@@ -1,4 +1,4 @@
-"""The exit statuses of the command: all of them, for programs and for the man page."""
+"""The exit statuses of the command, and the error that ends it with one of them."""
 
 import signal
 from enum import IntEnum
@@ -17,6 +17,14 @@ class ExitStatus(IntEnum):
     TIMED_OUT = 124  # from timeout(1)
     NOT_STARTED = 127  # this one and the next are from the shell (POSIX 2.8.2)
     SIGNAL = 128  # plus the number of the signal
+
+
+class OperatorError(Exception):
+    """Something that the operator can mend; becomes one message and an exit status."""
+
+    def __init__(self, message: str, exit_status: int = ExitStatus.FAULT) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 ENDED_BY_CTRL_C = ExitStatus.SIGNAL + signal.SIGINT

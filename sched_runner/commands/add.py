@@ -10,11 +10,10 @@ from pathlib import Path
 
 from sched_runner import clock, words
 from sched_runner.commands import inspection, instance, restart, units
-from sched_runner.commands.configured import owner_of, unit_named, user_of
-from sched_runner.commands.instance import is_taken, service_of, settings_of
-from sched_runner.commands.owner import OperatorError
-from sched_runner.commands.units import Unit
-from sched_runner.exit_status import ExitStatus
+from sched_runner.commands.configured import owner_of, user_of
+from sched_runner.commands.instance import is_taken, settings_of
+from sched_runner.commands.units import Unit, unit_named
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.run import hints
 from sched_runner.schedule import cadence
 from sched_runner.settings import environment_file, places, table
@@ -45,15 +44,15 @@ def main(arguments: argparse.Namespace) -> int:
     text = _text(place, values)
     unit = _free(place)
     has_history = os.path.lexists(place.state_dir)
-    names = [service_of(place), *_alerts_as_of_the_service(place)]
+    alerts = _alerts_as_of_the_service(place)
     with instance.held_back(), contextlib.ExitStack() as undo:
         _write(settings_of(place), text, user_of(place, unit)[1], undo)
         _check(place, settings, unit)
         if not arguments.no_start:
-            _start(place, names, unit, undo)
+            _start(place, alerts, unit, undo)
         instance.go_on()
         undo.pop_all()
-    print("\n".join(_told(place, settings, names, has_history=has_history, is_up=not arguments.no_start)))
+    print("\n".join(_told(place, settings, alerts, has_history=has_history, is_up=not arguments.no_start)))
     return ExitStatus.OK
 
 
@@ -115,7 +114,7 @@ def _free(place: Place) -> Unit:
     if os.path.lexists(settings_of(place)):
         again = f"edit it, or begin with main-scheduler remove {place.name.partition('@')[2]}"
         raise OperatorError(f"{place.name} is there already, with {place.env_file}: {again}")
-    unit = unit_named(service_of(place))
+    unit = unit_named(place.service)
     if is_taken(unit):
         first = f"systemctl disable --now {place.name} makes room for another"
         raise OperatorError(f"{place.name} is enabled or up, without {place.env_file}: {first}")
@@ -124,7 +123,7 @@ def _free(place: Place) -> Unit:
 
 def _alerts_as_of_the_service(place: Place) -> list[str]:
     """The instance's alert units of the kinds (path, timer) that are enabled for the service itself."""
-    enabled = units.show(places.installed().alert_units, "UnitFileState")
+    enabled = units.show(places.installed().alert_units)
     kinds = [name.rpartition(".")[2] for name, unit in enabled.items() if units.is_enabled(unit)]
     return [name for name in place.alert_units if name.rpartition(".")[2] in kinds]
 
@@ -145,7 +144,7 @@ def _write(path: Path, text: str, group: int, undo: contextlib.ExitStack) -> Non
 
 def _check(place: Place, settings: Settings, unit: Unit) -> None:
     """Look with the service's user and sandbox. Raises OperatorError if something would keep a run from starting."""
-    report = inspection.inspect(place, unit)[0]
+    report = inspection.inspect(place, unit)
     faults = list(report.faults)
     hides = f"the sandbox hides {settings.main} from the service: put it elsewhere, for instance to {place.main}"
     if report.notes and not faults:  # root can see the script, and the service cannot
@@ -157,22 +156,22 @@ def _check(place: Place, settings: Settings, unit: Unit) -> None:
         raise OperatorError(words.printable("; ".join(faults), _LONGEST) + ": nothing is added", ExitStatus.CONFIG)
 
 
-def _start(place: Place, names: list[str], unit: Unit, undo: contextlib.ExitStack) -> None:
-    """Start the instance, now and at every boot; ``undo`` takes the instance down again. Raises OperatorError."""
+def _start(place: Place, alerts: list[str], unit: Unit, undo: contextlib.ExitStack) -> None:
+    """Start the instance and its alerts, now and at every boot; ``undo`` takes them down. Raises OperatorError."""
     new = [path for path in instance.data_of(place) if not os.path.lexists(path)]
     undo.callback(instance.delete, new, owner_of(place, unit))
     undo.callback(instance.take_down, place)
-    if not units.did("systemctl", "enable", "--", *names):
-        raise OperatorError(f"systemctl enable {' '.join(names)} fails: nothing is added")
+    if not units.did("systemctl", "enable", "--", place.service, *alerts):
+        raise OperatorError(f"systemctl enable {' '.join([place.service, *alerts])} fails: nothing is added")
     try:
-        restart.start(names[0])
+        restart.start(place.service)
     except OperatorError as error:
         raise OperatorError(f"{error}; nothing is added") from None
-    if names[1:] and not units.did("systemctl", "start", "--", *names[1:]):
-        raise OperatorError(f"systemctl start {' '.join(names[1:])} fails: nothing is added")
+    if alerts and not units.did("systemctl", "start", "--", *alerts):
+        raise OperatorError(f"systemctl start {' '.join(alerts)} fails: nothing is added")
 
 
-def _told(place: Place, settings: Settings, names: list[str], *, has_history: bool, is_up: bool) -> Iterator[str]:
+def _told(place: Place, settings: Settings, alerts: list[str], *, has_history: bool, is_up: bool) -> Iterator[str]:
     now = datetime.fromtimestamp(clock.wall(), UTC)
     kept = cadence.of(settings, now)
     due = words.zoned_time(kept.after(now).timestamp())
@@ -180,10 +179,10 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
     how = f"{words.printable(settings.main)} {words.printable(kept.every)}, with SCHED_ENV={settings.environment}"
     yield f"wrote {place.env_file}; its check has found no fault"
     if is_up:
-        yield f"started {names[0]}, now and at every boot: it runs {how}, {since}"
-        if names[1:]:
-            alerts = " and ".join(names[1:])
-            yield f"started {alerts}, because those of the service are enabled; SCHED_ALERT_MAIL is not copied"
+        yield f"started {place.service}, now and at every boot: it runs {how}, {since}"
+        if alerts:
+            why = "because those of the service are enabled; SCHED_ALERT_MAIL is not copied"
+            yield f"started {' and '.join(alerts)}, {why}"
     else:
         yield f"not started: it would run {how}"
     yield f"logs in {place.log_dir}, state in {place.state_dir}"
@@ -195,4 +194,4 @@ def _told(place: Place, settings: Settings, names: list[str], *, has_history: bo
         yield f"  {place.journal}"
     else:
         yield f"  sudoedit {place.env_file}"
-        yield f"  sudo systemctl enable --now {' '.join(names)}"
+        yield f"  sudo systemctl enable --now {' '.join([place.service, *alerts])}"

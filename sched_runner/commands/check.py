@@ -4,15 +4,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from sched_runner import clock, words
-from sched_runner.commands import report, run
+from sched_runner.commands import inspection, report, run
 from sched_runner.commands.installation import Installation, environ, find, known, place_of, who_may
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 
 HELP = "show every setting, where it came from, the next five due times, and every fault (exit status 78)"
 _LONGEST_NOTE = 1000
@@ -29,21 +28,16 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.inside:
         print(json.dumps(asdict(_from_inside(arguments))))
         return 0
-    origins: dict[str, str] = {}
     place = place_of(arguments)
     if place is not None and not place.is_users and os.getuid() == 0 and os.path.isdir("/run/systemd/system"):
-        from sched_runner.commands import inspection
-
-        found, origins = inspection.inspect(place, known(place))
-        return _tell(found, origins, "the environment of the service")
+        return _tell(inspection.inspect(place, known(place)), "the environment of the service")
     installation = find(arguments)
+    if closed := installation.closed_file():
+        raise OperatorError(who_may(closed), ExitStatus.UNKNOWN)
     is_seen_by_another = installation.is_another_users()
-    env_file = installation.place.env_file
-    if is_seen_by_another and env_file and env_file.exists() and not os.access(env_file, os.R_OK):
-        raise OperatorError(who_may(env_file), ExitStatus.UNKNOWN)
-    clock.follow_zone(installation.source.read_all()[0].environ.get("TZ"))
-    found = report.of(installation.source, installation.look, has_its_eyes=not is_seen_by_another)
-    exit_status = _tell(found, origins, str(env_file or "the environment"))
+    clock.follow_zone(installation.reading.environ.get("TZ"))
+    found = report.of(installation, has_its_eyes=not is_seen_by_another)
+    exit_status = _tell(found, str(installation.place.env_file or "the environment"))
     if is_seen_by_another:
         print("only root sees the rest, with the service's user, environment and sandbox: sudo main-scheduler check")
     return exit_status or (ExitStatus.UNKNOWN if is_seen_by_another else 0)
@@ -52,12 +46,11 @@ def main(arguments: argparse.Namespace) -> int:
 def _from_inside(arguments: argparse.Namespace) -> Report:
     run.import_scheduler()  # if a part cannot be imported, the service cannot start either
     place, source = run.source_of(arguments, environ())
-    here = Installation(place, source, is_service=True)
-    return report.of(source, here.look, has_its_eyes=True)
+    return report.of(Installation(place, *source.read_all(), is_service=True), has_its_eyes=True)
 
 
-def _tell(found: Report, origins: Mapping[str, str], given: str) -> int:
-    print(text(found, origins, given), flush=True)
+def _tell(found: Report, given: str) -> int:
+    print(text(found, given), flush=True)
     if not found.faults:
         return 0
     lines = [f"{words.count(len(found.faults), 'fault')}:", *found.faults]
@@ -65,18 +58,19 @@ def _tell(found: Report, origins: Mapping[str, str], given: str) -> int:
     return ExitStatus.CONFIG
 
 
-def text(found: Report, origins: Mapping[str, str], given: str) -> str:
-    """The report as text. ``origins`` names the source of single settings, ``given`` of all others that are set."""
-    return "\n".join(_lines(found, origins, given))
+def text(found: Report, given: str) -> str:
+    """The report as text; ``given`` names the source of the settings that are set and have no other origin."""
+    return "\n".join(_lines(found, given))
 
 
-def _lines(found: Report, origins: Mapping[str, str], given: str) -> Iterator[str]:
+def _lines(found: Report, given: str) -> Iterator[str]:
     for warning in found.warnings:
         yield f"warning: {words.printable(warning)}"
     widest = max(map(len, found.values), default=0)
     for name, value in found.values.items():
-        origin = origins.get(name, given) if name in found.given else found.origins.get(name, "the default")
-        yield f"{name:{widest}} {words.printable(value) or 'none':42} from {origin}"
+        origin = found.origins.get(name, given if name in found.given else "the default")
+        shown = f"{words.printable(name):{widest}} {words.printable(value) or 'none':42}"
+        yield f"{shown} from {words.printable(origin)}"
     for note in found.notes:
         yield f"\n{words.printable(note, _LONGEST_NOTE)}"
     if found.due:

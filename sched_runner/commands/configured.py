@@ -1,6 +1,7 @@
 """What a unit and its drop-ins give to the service: directories, user and environment."""
 
 import os
+import pwd
 import re
 import shlex
 from contextlib import suppress
@@ -8,23 +9,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from sched_runner.commands import units
-from sched_runner.commands.owner import OperatorError
+from sched_runner.commands import unit_text, units
 from sched_runner.commands.units import MINIMAL, Unit
+from sched_runner.exit_status import OperatorError
 from sched_runner.settings import environment_file
 from sched_runner.settings.places import Place
 
 ACCOUNT = "main-scheduler"
-PROPERTIES = (
-    *("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
-    *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
-    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
-)
-
-
-def unit_named(name: str, *, is_users: bool = False) -> Unit:
-    """What systemd knows of the unit."""
-    return units.show([name], *PROPERTIES, is_users=is_users).get(name, {})
 
 
 def as_configured(place: Place, unit: Unit) -> Place:
@@ -55,8 +46,6 @@ def owner_of(place: Place, unit: Unit) -> tuple[int, int]:
 
 def user_of(place: Place, unit: Unit) -> tuple[int, int]:
     """Ids of the user whom the unit names, and of that user's group. Raises OperatorError if there is no such user."""
-    import pwd
-
     name = unit.get("User") or ACCOUNT
     try:
         user = pwd.getpwnam(name)
@@ -70,15 +59,13 @@ def environ_of(place: Place, unit: Unit) -> dict[str, str]:
     found = MINIMAL | {
         "STATE_DIRECTORY": str(place.state_dir),
         "LOGS_DIRECTORY": str(place.log_dir),
-        "HOME": str(place.state_dir),
+        "HOME": str(Path.home() if place.is_users else place.state_dir),
     }
-    if place.is_users:
-        found["HOME"] = str(Path.home())
     found |= environ_of_manager(is_users=place.is_users)
     with suppress(ValueError):
         found |= dict(word.split("=", 1) for word in shlex.split(unit.get("Environment", "")))
-    lines = (line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines())
-    for path, _ in units.environment_files(list(lines)):
+    files = [line.rpartition(" (ignore_errors=")[0] for line in unit.get("EnvironmentFiles", "").splitlines()]
+    for path, _ in unit_text.environment_files(files):
         found |= environment_file.read(path).values
     unset = unit.get("UnsetEnvironment", "").split()
     return {name: value for name, value in found.items() if not {name, f"{name}={value}"} & {*unset}}

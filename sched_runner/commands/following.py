@@ -11,8 +11,8 @@ from pathlib import Path
 from sched_runner import words
 from sched_runner.commands import trigger
 from sched_runner.commands.installation import Installation
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ENDED_BY_CTRL_C
+from sched_runner.exit_status import ENDED_BY_CTRL_C, OperatorError
+from sched_runner.output.rotating_file import BACKUPS
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.status import Status
@@ -21,14 +21,13 @@ _POLL = 0.1  # seconds
 _BEGINS_WITHIN = 20.0
 _SUMMARY_LASTS = 3.0  # the state has the end of a run before the log has its summary
 _ENDS_AFTER_TIMEOUT = 60.0  # after time-out and stop grace
-_KEPT_BACKUPS = 5
 _BLOCK = 65536
 _BLOCKS_AT_ONCE = 64  # a file that main.py has made may be of any size
 
 
 def follow(installation: Installation, status: Status) -> int:
-    """Ask for a run, show its lines, and give main.py's exit status. Raises OperatorError, OSError, StateError."""
-    settings = installation.settings()
+    """Ask for a run, show its lines, and give main.py's exit status. Raises OperatorError."""
+    settings = installation.reading.settings
     log = LogFile(settings.log_dir / "scheduler.log")
     trigger.ask(status)
     number = status.state.number + 1
@@ -45,7 +44,7 @@ def follow(installation: Installation, status: Status) -> int:
 
 
 def _wait(installation: Installation, log: "LogFile", number: int, longest: float) -> Run:
-    """Show new lines until the run has ended, and give this run. Raises OperatorError, OSError, StateError."""
+    """Show new lines until the run has ended, and give this run. Raises OperatorError."""
     asked = time.monotonic()
     while True:
         log.show()
@@ -100,16 +99,18 @@ class LogFile:
 
     def _newer(self) -> int | None:
         """Open the log file that was begun after the open one; gives its descriptor, or None."""
-        newer: Path | None = None
-        for number in range(_KEPT_BACKUPS + 1) if self._descriptor is not None else ():
+        if self._descriptor is None:
+            return _open(self._path)
+        own, newer = os.fstat(self._descriptor), None
+        for number in range(BACKUPS + 1):
             path = self._path.with_name(f"{self._path.name}.{number}") if number else self._path
             with suppress(OSError):
-                if os.path.samestat(os.lstat(path), os.fstat(self._descriptor or 0)):
+                if os.path.samestat(os.lstat(path), own):
                     return _open(newer) if newer else None
             newer = path
-        if newer:
+        if (descriptor := _open(self._path)) is not None:
             print("main-scheduler: lines are missing here, for the log was rotated faster than shown", file=sys.stderr)
-        return _open(self._path)
+        return descriptor
 
 
 def _open(path: Path) -> int | None:

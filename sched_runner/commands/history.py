@@ -9,13 +9,10 @@ from typing import Any
 
 from sched_runner import clock, words
 from sched_runner.commands.installation import environ, find
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record import history, messages, run_record
 from sched_runner.record.run_record import Run
-from sched_runner.record.store import StateError
-from sched_runner.troubles import said
 
 _LAST_ONES = "only the last runs are shown; root and members of the group systemd-journal see all that the journal has"
 HELP = "show the runs that have ended, from the journal"
@@ -42,18 +39,16 @@ def main(arguments: argparse.Namespace) -> int:
     kept: list[Run] = []
     try:
         kept = installation.look().state.runs
-    except (OSError, StateError, OperatorError) as error:
-        if isinstance(error, OperatorError) and not (installation.is_service and has_all):
+    except OperatorError as error:
+        if not (installation.is_service and has_all):
             raise  # otherwise it would seem that there are no runs
-        print(f"main-scheduler: only the journal is used: {words.printable(said(error))}", file=sys.stderr)
+        print(f"main-scheduler: only the journal is used: {words.printable(error)}", file=sys.stderr)
     told: Iterable[Mapping[str, Any]] = ()
     if installation.is_service and not has_all:
         print(f"main-scheduler: {_LAST_ONES}", file=sys.stderr)
     if installation.is_service and reader is not None:
         place = installation.place
-        told = journal.read_records(
-            reader, f"{place.name}.service", messages.RUN_ENDINGS, since, is_users=place.is_users
-        )
+        told = journal.read_records(reader, place.service, messages.RUN_ENDINGS, since, is_users=place.is_users)
     runs = history.runs(told, kept, since, failed=arguments.failed)
     if arguments.json:
         print(json.dumps([run_record.as_json(run) for run in runs], indent=1))

@@ -7,24 +7,24 @@ itself gives ``check --inside`` the service's user, environment, sandbox and cre
 import contextlib
 import json
 import os
-import pwd
 import re
 import shutil
-import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sched_runner import words
-from sched_runner.commands import units
-from sched_runner.commands.configured import as_configured, owner_of, unit_named
-from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands import unit_text, units
+from sched_runner.commands.configured import as_configured, owner_of
+from sched_runner.commands.owner import acting_as
 from sched_runner.commands.report import Report
-from sched_runner.commands.units import Line, Unit
+from sched_runner.commands.unit_text import Line
+from sched_runner.commands.units import Unit, unit_named
+from sched_runner.exit_status import OperatorError
 from sched_runner.record import columns
-from sched_runner.settings import environment_file, places, table
+from sched_runner.settings import environment_file, places
 from sched_runner.settings.places import Place
 
 _UNITS = Path("/run/systemd/system")
@@ -49,26 +49,26 @@ StandardError=file:{0}/errors
 """
 
 
-def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
-    """The report of a check with the service's user and sandbox, and where the value of each setting comes from."""
-    name = f"{place.name}.service"
+def inspect(place: Place, unit: Unit) -> Report:
+    """The report of a check with the service's user and sandbox."""
+    name = place.service
     if unit.get("LoadState") in ("not-found", "masked"):
         state = "masked" if unit["LoadState"] == "masked" else "not there: sudo ./deploy/install.sh puts it there"
-        return _not_started(f"{name} is {state}"), {}
+        return _not_started(f"{name} is {state}")
     text = units.said("systemctl", "cat", "--no-pager", name)
     lines, conditions = (
-        [line._replace(value=units.with_names(line.value, name)) for line in units.lines_of(text, section)]
+        [line._replace(value=unit_text.with_names(line.value, name)) for line in unit_text.lines_of(text, section)]
         for section in ("Service", "Unit")
     )
-    if "".join(units.values(lines, "DynamicUser")[-1:]) in ("yes", "y", "true", "t", "on", "1"):
+    if "".join(unit_text.values(lines, "DynamicUser")[-1:]) in ("yes", "y", "true", "t", "on", "1"):
         why = "DynamicUser=yes hides the state from status, once and alert: give the service a user (own-user.conf)"
-        return Report(faults=[why]), {}
-    good, faults = _sources(lines)
+        return Report(faults=[why])
+    good, faults = unit_text.sources(lines)
     place = as_configured(place, unit)
     report = _seen_from_inside(place, lines, conditions, good)
     unreadable = tuple(fault.partition(": ")[0] for fault in faults)
     for found_there in (report.faults, report.in_the_way):
-        found_there[:] = faults + [fault for fault in found_there if not (faults and fault.startswith(unreadable))]
+        found_there[:] = faults + [fault for fault in found_there if not fault.startswith(unreadable)]
     report.warnings += [*_misread(place, lines), *_unseen(place, unit)]
     report.faults += _not_for_the_alert(place, unit, lines)
     if unit.get("NeedDaemonReload") == "yes":
@@ -76,56 +76,17 @@ def inspect(place: Place, unit: Unit) -> tuple[Report, dict[str, str]]:
     asked = [name for name in ("SCHED_ALERT_MAIL", "SCHED_ALERT_COMMAND") if name in report.given]
     if asked and (off := units.not_enabled_or_up(place.alert_units)):
         report.warnings.append(f"{asked[0]} is set, but {off}")
-    return report, origins(lines)
+    report.origins |= {name: origin for name, origin in unit_text.origins(lines).items() if name in report.given}
+    return report
 
 
 def _not_started(why: str) -> Report:
     return Report(faults=[why], in_the_way=[why])
 
 
-def _sources(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
-    """Assignments for the environment files and credentials that are there, and faults for what systemd would miss."""
-    good, faults = [], []
-    for path, is_needed in units.environment_files(units.values(lines, "EnvironmentFile")):
-        fault = _fault_of_file(path)
-        if fault and (is_needed or path.exists()):
-            faults.append(f"{path} cannot be read: {fault}")
-        if not fault:
-            good.append(f"EnvironmentFile={path}")
-    for value in units.values(lines, "LoadCredential"):
-        name, _, source = value.partition(":")
-        if source.startswith("/") and not os.path.exists(source):
-            faults.append(f"{source} is not there: without its credential {name} the service does not start")
-        else:
-            good.append(f"LoadCredential={value}")
-    user = (units.values(lines, "User") or ["root"])[-1]
-    if "%" not in user and not user.isdigit():
-        try:
-            pwd.getpwnam(user)
-        except KeyError:
-            faults.append(f"User={user}: there is no such user")
-    return good, faults
-
-
-def _fault_of_file(path: Path) -> str:
-    """Why systemd could not read the file, or would wait for ever; empty if all is well."""
-    if "%" in str(path):
-        return ""
-    try:
-        return "" if stat.S_ISREG(path.stat().st_mode) else "it is not a regular file"
-    except OSError as error:
-        return error.strerror or str(error)
-
-
-def _further_files(place: Place, lines: Sequence[Line]) -> list[Path]:
-    """The environment files that drop-ins add, as far as they can be read."""
-    found = units.environment_files(units.values(lines, "EnvironmentFile"))
-    return [path for path, _ in found if path != place.env_file and not _fault_of_file(path)]
-
-
 def _misread(place: Place, lines: Sequence[Line]) -> list[str]:
     """Warnings about lines that systemd reads in an environment file, and our commands cannot."""
-    found = [fault for path in _further_files(place, lines) for fault in environment_file.read(path).faults]
+    found = [fault for path in unit_text.further_files(place, lines) for fault in environment_file.read(path).faults]
     return [
         f"{fault}: systemd gives this line to the service, but the commands once, status and alert cannot read it"
         for fault in found
@@ -143,7 +104,7 @@ def _not_for_the_alert(place: Place, unit: Unit, lines: Sequence[Line]) -> Itera
     """Faults for alert settings in files that systemd reads as root, but that the service's user cannot read."""
     with suppress(OperatorError):
         owner = owner_of(place, unit)
-        for path in _further_files(place, lines):
+        for path in unit_text.further_files(place, lines):
             values = environment_file.read(path).values
             with acting_as(owner):
                 lost = sorted(values.keys() - environment_file.read(path).values.keys())
@@ -178,7 +139,7 @@ def _seen_from_inside(place: Place, lines: Sequence[Line], conditions: Sequence[
 
 def _command(place: Place, lines: Sequence[Line]) -> str:
     """The command of the service's unit, with ``check --inside`` in the place of ``run``."""
-    command = "".join(units.values(lines, "ExecStart")[-1:])
+    command = "".join(unit_text.values(lines, "ExecStart")[-1:])
     asked, count = re.subn(r"(?<=\s)run(?=\s|$)", "check --inside", command, count=1)
     default = f"{places.COMMAND} check --inside --env-file {place.env_file} --main {place.main}"
     return asked if count else default
@@ -216,7 +177,7 @@ def _undone(lines: Sequence[Line]) -> Iterator[None]:
         "ConfigurationDirectory": "/etc",
         "RuntimeDirectory": "/run",
     }
-    words_of = {name: " ".join(units.values(lines, name)).split() for name in tops}
+    words_of = {name: " ".join(unit_text.values(lines, name)).split() for name in tops}
     paths = (Path(tops[name], word) for name, found in words_of.items() for word in found)
     new = [path for path in paths if not os.path.lexists(path)]
     try:
@@ -225,15 +186,3 @@ def _undone(lines: Sequence[Line]) -> Iterator[None]:
         for path in new:
             with suppress(OSError):
                 path.rmdir()
-
-
-def origins(lines: Sequence[Line]) -> dict[str, str]:
-    """From which environment file or drop-in the value of each setting comes, as far as it can be told."""
-    found: dict[str, str] = {}
-    for line in lines:
-        if line.name == "Environment":
-            found |= dict.fromkeys(re.findall(r"\b(SCHED_\w+)=", line.value), line.file)
-    for path, _ in units.environment_files(units.values(lines, "EnvironmentFile")):
-        values: Mapping[str, str] = {} if _fault_of_file(path) else environment_file.read(path).values
-        found |= {name: str(path) for name in table.NAMES if name in values}
-    return found

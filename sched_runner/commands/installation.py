@@ -5,31 +5,23 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import units
-from sched_runner.commands.configured import (
-    ACCOUNT,
-    as_configured,
-    environ_of,
-    environ_of_manager,
-    owner_of,
-    unit_named,
-)
-from sched_runner.commands.owner import OperatorError, become, check_that_root_alone_can_change
-from sched_runner.commands.units import MINIMAL, Unit
-from sched_runner.exit_status import ExitStatus
+from sched_runner.commands.configured import ACCOUNT, as_configured, environ_of, environ_of_manager, owner_of
+from sched_runner.commands.owner import become, check_that_root_alone_can_change
+from sched_runner.commands.units import MINIMAL, Unit, unit_named
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.record import store
 from sched_runner.record.lock import LockFile
 from sched_runner.record.status import Status, of
 from sched_runner.settings import places
 from sched_runner.settings.places import Folders, Place
-from sched_runner.settings.source import Source
-from sched_runner.settings.table import Settings
+from sched_runner.settings.source import Reading, Source
+from sched_runner.troubles import said
 
 _HOW_A_USER_INSTALLS = "./deploy/install.sh --user installs one"
 # If root becomes another user, only these variables of root's environment stay: the others are root's own.
@@ -45,46 +37,47 @@ def environ() -> Mapping[str, str]:
 class Installation:
     """The installed service, one of its instances, or a scheduler that was started by hand.
 
-    ``unit`` is what systemd knows of the service; empty if systemd knows nothing.
+    ``reading`` has defaults for the settings in which there are ``faults``: a command can still look at a running
+    scheduler. ``unit`` is what systemd knows of the service; empty if systemd knows nothing.
     """
 
     place: Place
-    source: Source
+    reading: Reading
+    faults: list[str]
     is_service: bool
     unit: Unit = field(default_factory=dict)
-
-    def settings(self) -> Settings:
-        """The settings, with defaults for the faulty ones: a command can still look at a running scheduler."""
-        return self.settings_and_fault()[0]
-
-    def settings_and_fault(self) -> tuple[Settings, str]:
-        """The settings as ``settings`` gives them, and what is wrong with them; empty if nothing is."""
-        return self._settings_and_fault
-
-    @cached_property
-    def _settings_and_fault(self) -> tuple[Settings, str]:
-        reading, faults = self.source.read_all()
-        return reading.settings, "\n".join(faults)
 
     def is_another_users(self) -> bool:
         """Whether this process has another user than the service, and so may see other things than the service does."""
         return self.is_service and os.getuid() != owner_of(self.place, self.unit)[0]
 
+    def closed_file(self) -> Path | None:
+        """The environment file of another user's service, if this user may not read it; otherwise None."""
+        file = self.place.env_file if self.is_another_users() else None
+        return file if file and file.exists() and not os.access(file, os.R_OK) else None
+
     def look(self) -> Status:
-        """The status in the state directory. Raises OSError, StateError; OperatorError if this user may not look."""
-        directory = self.settings().state_dir
+        """The status in the state directory. Raises OperatorError if it is unknown, or not for this user."""
+        try:
+            return self._look()
+        except (OSError, store.StateError) as error:
+            raise OperatorError(said(error), ExitStatus.UNKNOWN) from None
+
+    def _look(self) -> Status:
+        directory = self.reading.settings.state_dir
         pid = of_unit = units.main_pid(self.unit)
         try:
             state = store.load(directory)
         except PermissionError:
             raise OperatorError(who_may(directory), ExitStatus.UNKNOWN) from None
         try:
-            lock = LockFile(directory, writable=False)
-            holder = lock.holder(LockFile.SCHEDULER)
+            with closing(LockFile(directory, writable=False)) as lock:
+                holder = lock.holder(LockFile.SCHEDULER)
+                has_run = lock.holder(LockFile.RUN) is not None
             pid = holder if holder is not None else pid
             if pid and pid != of_unit and not state.is_of_this_host():
                 pid = 0  # the number means nothing here: the scheduler is on another host
-            if lock.holder(LockFile.RUN) is None:
+            if not has_run:
                 state.running = None  # left by a scheduler that was killed
         except FileNotFoundError:
             pass
@@ -97,16 +90,15 @@ class Installation:
 
     def look_around(self) -> Status:
         """The status from ``look``, and in its ``trouble`` why the service is down, and faults of the settings."""
-        status, file = self.look(), self.place.env_file
+        status = self.look()
         if not self.is_service:  # this scheduler's settings are in the environment of another shell
             return status
-        fault = self.settings_and_fault()[1]
-        if fault and self.is_another_users() and file and file.exists() and not os.access(file, os.R_OK):
-            fault = ""  # this user cannot read the file, and so cannot know of a fault
+        # A user who cannot read the file cannot know of a fault.
+        faults = [] if self.closed_file() else self.faults
         down = units.why_down(self.unit, is_users=self.place.is_users) if status.pid is None else ""
-        if fault and down == units.FAULTY_SETTINGS:
+        if faults and down == units.FAULTY_SETTINGS:
             down = ""  # the faults themselves say more
-        troubles = [down, f"the settings are faulty: {'; '.join(fault.splitlines())}" if fault else ""]
+        troubles = [down, f"the settings are faulty: {'; '.join(faults)}" if faults else ""]
         return replace(status, trouble=words.printable("; ".join(filter(None, troubles))))
 
 
@@ -187,7 +179,7 @@ def check_name(instance: str) -> None:
 
 def known(place: Place) -> Unit:
     """What systemd knows of the service. Raises OperatorError for an instance that nobody has set up."""
-    unit = unit_named(f"{place.name}.service", is_users=place.is_users)
+    unit = unit_named(place.service, is_users=place.is_users)
     paths = (place.env_file or place.main, place.state_dir, place.main.parent)
     if units.is_wanted(unit) or any(map(os.path.lexists, paths)):
         return unit
@@ -202,12 +194,12 @@ def known(place: Place) -> Unit:
 
 def installed(place: Place, unit: Unit, given: Mapping[str, str]) -> Installation:
     """The installed service with the environment that systemd gives it."""
-    return Installation(place, Source(given, place.env_file, place), is_service=True, unit=unit)
+    return Installation(place, *Source(given, place.env_file, place).read_all(), is_service=True, unit=unit)
 
 
 def _find_here(*, asked: bool) -> Installation:
     place, env = places.here(Path.cwd()), dict(os.environ)
-    settings = Installation(place, Source(env, None, place), is_service=False).settings()
+    settings = Source(env, None, place).read_all()[0].settings
     paths = (Path.cwd(), settings.state_dir, settings.main)
     owners = {path: path.lstat() for path in paths if os.path.lexists(path)}
     first = owners[Path.cwd()]
@@ -222,4 +214,4 @@ def _find_here(*, asked: bool) -> Installation:
             check_that_root_alone_can_change(path)
     if changed := become((first.st_uid, first.st_gid)):
         env = MINIMAL | {name: value for name, value in env.items() if _HANDED_ON.fullmatch(name)} | changed
-    return Installation(place, Source(env, None, place), is_service=False)
+    return Installation(place, *Source(env, None, place).read_all(), is_service=False)

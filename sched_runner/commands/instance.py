@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sched_runner.commands import units
 from sched_runner.commands.installation import check_name
-from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands.owner import acting_as
 from sched_runner.commands.restart import HELD_BACK
 from sched_runner.commands.units import Unit
-from sched_runner.exit_status import ENDED_BY_CTRL_C
+from sched_runner.exit_status import ENDED_BY_CTRL_C, OperatorError
 from sched_runner.settings import places
 from sched_runner.settings.places import Place
 
@@ -33,11 +33,6 @@ def place_of(arguments: argparse.Namespace, command: str) -> Place:
     if not os.path.isdir("/run/systemd/system"):
         raise OperatorError("systemd is not running here, and an instance is a service of systemd")
     return places.installed(arguments.instance)
-
-
-def service_of(place: Place) -> str:
-    """The name of the instance's service unit."""
-    return f"{place.name}.service"
 
 
 def settings_of(place: Place) -> Path:
@@ -73,9 +68,9 @@ def take_down(place: Place) -> None:
     """Stop and disable the instance and its alerts. The alerts come first, so that nobody is alerted to the stop."""
     alerts = [*place.alert_units, f"{place.alert}.service"]
     units.did("systemctl", "stop", "--", *alerts, patience=None)
-    units.did("systemctl", "stop", "--", service_of(place), patience=None)  # systemd knows how long a stop may take
-    units.did("systemctl", "disable", "--", service_of(place), *place.alert_units)
-    units.did("systemctl", "reset-failed", "--", service_of(place), *alerts)
+    units.did("systemctl", "stop", "--", place.service, patience=None)  # systemd knows how long a stop may take
+    units.did("systemctl", "disable", "--", place.service, *place.alert_units)
+    units.did("systemctl", "reset-failed", "--", place.service, *alerts)
 
 
 def data_of(place: Place) -> list[Path]:

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from sched_runner import clock, words
 from sched_runner.commands import units
-from sched_runner.commands.configured import PROPERTIES, as_configured, environ_of, owner_of
+from sched_runner.commands.configured import as_configured, environ_of, owner_of
 from sched_runner.commands.installation import environ, folders, hint_of_user, installed
-from sched_runner.commands.owner import OperatorError, acting_as
+from sched_runner.commands.owner import acting_as
 from sched_runner.commands.units import Unit
+from sched_runner.exit_status import OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record import messages
 from sched_runner.record.status import Health, Status
-from sched_runner.record.store import StateError
 from sched_runner.schedule import cadence
 from sched_runner.settings.places import Place
 from sched_runner.troubles import said
@@ -55,8 +55,8 @@ def main(arguments: argparse.Namespace) -> int:
     if not there.is_installed():
         raise OperatorError(f"no service is installed here{'' if arguments.user else hint_of_user()}")
     found = [there.place(instance) for instance in ("", *there.instances())]
-    shown = units.show([f"{place.name}.service" for place in found], *PROPERTIES, is_users=arguments.user)
-    found_units = [(place, shown.get(f"{place.name}.service", {})) for place in found]
+    shown = units.show([place.service for place in found], is_users=arguments.user)
+    found_units = [(place, shown.get(place.service, {})) for place in found]
     entries = [_entry(place, unit) for place, unit in found_units if _is_there(place, unit)]
     if arguments.json:
         print(json.dumps([_as_json(entry) for entry in entries], indent=1))
@@ -79,11 +79,11 @@ def _entry(place: Place, unit: Unit) -> Entry:
         given = environ_of(place, unit)
         with acting_as(owner_of(place, unit)):
             found = installed(place, unit, given)
-            status, (settings, fault) = found.look_around(), found.settings_and_fault()
-    except (OSError, StateError, OperatorError) as error:
+            status = found.look_around()
+    except (OSError, OperatorError) as error:
         return Entry(place.name, None, "", words.printable(said(error)), is_enabled)
-    every = status.state.every if status.pid is not None or fault else ""
-    every = every or cadence.of(settings, datetime.fromtimestamp(status.now, UTC)).every
+    every = status.state.every if status.pid is not None or found.faults else ""
+    every = every or cadence.of(found.reading.settings, datetime.fromtimestamp(status.now, UTC)).every
     remarks = [status.fault(), "" if is_enabled else "not enabled"]
     return Entry(place.name, status, every, "; ".join(filter(None, remarks)), is_enabled)
 

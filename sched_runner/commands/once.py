@@ -4,17 +4,17 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+from sched_runner.commands import following
 from sched_runner.commands.installation import Installation, environ, find
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.record.lock import LockFile
 from sched_runner.record.state import State
-from sched_runner.record.store import StateError, Store, open_lock
+from sched_runner.record.store import Store, open_lock
 from sched_runner.schedule.signals import Signals
-from sched_runner.settings.source import Reading
-from sched_runner.troubles import said
+from sched_runner.settings.table import SettingsError
 
 HELP = "make one run now, in this terminal; exits as the script does (124 timed out, 127 not started)"
 _LAST_PING_LASTS = 5.0
@@ -26,25 +26,22 @@ T = TypeVar("T")
 def main(arguments: argparse.Namespace) -> int:
     """Make the run; if the service is up, its own scheduler makes the run. Raises SettingsError, OperatorError."""
     installation = find(arguments)
-    if not installation.is_service:
-        return _make(installation, installation.source.read())
-    from sched_runner.commands import following
-
-    try:
+    name = installation.place.name
+    if installation.is_service:
         status = installation.look()
         if status.pid is not None:
             return following.follow(installation, status)
-    except (OSError, StateError) as error:
-        raise OperatorError(f"{installation.place.name}: unknown: {said(error)}") from None
-    reading = installation.source.read()
-    different = "without the service's sandbox, credentials and limits"
-    counts = "it counts neither as the service's success nor as its failure"
-    print(f"{installation.place.name} is not running: this run is made here, {different}; {counts}", file=sys.stderr)
-    os.umask(int(installation.unit.get("UMask") or "0077", 8))
-    return _make(installation, reading)
+    if installation.faults:
+        raise SettingsError(installation.faults)
+    if installation.is_service:
+        different = "without the service's sandbox, credentials and limits"
+        counts = "it counts neither as the service's success nor as its failure"
+        print(f"{name} is not running: this run is made here, {different}; {counts}", file=sys.stderr)
+        os.umask(int(installation.unit.get("UMask") or "0077", 8))
+    return _make(installation)
 
 
-def _make(installation: Installation, reading: Reading) -> int:
+def _make(installation: Installation) -> int:
     signals = Signals()
     from sched_runner.output.live import live
     from sched_runner.output.outputs import Outputs
@@ -52,7 +49,7 @@ def _make(installation: Installation, reading: Reading) -> int:
     from sched_runner.run.sweeper import become_subreaper
     from sched_runner.tell.monitoring import Monitoring
 
-    name = installation.place.name
+    name, reading = installation.place.name, installation.reading
     directory = reading.settings.state_dir
     lock = _lock(installation, directory)
     stop = os.eventfd(0)
@@ -77,7 +74,7 @@ def _make(installation: Installation, reading: Reading) -> int:
     return ExitStatus.TEMPFAIL if run is None else run.command_exit_status()
 
 
-def _lock(installation: Installation, directory: Any) -> LockFile:
+def _lock(installation: Installation, directory: Path) -> LockFile:
     try:
         if installation.is_service and not directory.exists():
             raise OperatorError(f"{directory} is not there: start the service once, and systemd makes it")

@@ -2,20 +2,13 @@
 
 import contextlib
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from sched_runner.exit_status import ExitStatus
-
-
-class OperatorError(Exception):
-    """Something that the operator can mend; becomes one message and an exit status."""
-
-    def __init__(self, message: str, exit_status: int = ExitStatus.FAULT) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
+from sched_runner.exit_status import OperatorError
 
 
 def check_that_root_alone_can_change(path: Path) -> None:
@@ -48,8 +41,6 @@ def become(owner: tuple[int, int]) -> dict[str, str]:
 
 def _account(uid: int, gid: int) -> tuple[str, str, int, list[int]]:
     """Name, home, group and all groups of a user."""
-    import pwd
-
     try:
         user = pwd.getpwuid(uid)
     except KeyError:

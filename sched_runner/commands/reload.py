@@ -5,7 +5,7 @@ import os
 
 from sched_runner.commands import run
 from sched_runner.commands.installation import environ
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.schedule.signals import RELOAD
 from sched_runner.settings.table import SettingsError
 
@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
     """
     pid = environ().get("MAINPID", "")
     if not pid.isdigit():
-        raise OperatorError("systemctl reload is the way to reload the settings", 2)
+        raise OperatorError("systemctl reload is the way to reload the settings", ExitStatus.USAGE)
     try:
         run.source_of(arguments, environ())[1].read()
     except SettingsError as error:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sched_runner import words
 from sched_runner.commands import instance, restart
-from sched_runner.commands.configured import as_configured, environ_of, owner_of, unit_named
+from sched_runner.commands.configured import as_configured, environ_of, owner_of
 from sched_runner.commands.installation import installed, known
-from sched_runner.commands.instance import is_taken, service_of, settings_of
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.commands.instance import is_taken, settings_of
+from sched_runner.commands.units import unit_named
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.settings.places import Place
 from sched_runner.settings.table import Settings
 
@@ -35,14 +35,14 @@ def main(arguments: argparse.Namespace) -> int:
         raise OperatorError(f"{place.name} is masked, so it cannot be disabled: first systemctl unmask {place.name}")
     owner = owner_of(place, unit)
     configured = as_configured(place, unit)
-    settings = installed(configured, unit, environ_of(configured, unit)).settings()
+    settings = installed(configured, unit, environ_of(configured, unit)).reading.settings
     was_there = os.path.lexists(settings_of(place)) or is_taken(unit)
     pid = int(unit.get("MainPID") or 0)
     with instance.held_back(), contextlib.ExitStack() as held:
         if pid and not arguments.now:
             held.enter_context(contextlib.closing(restart.hold_runs(place.name, pid, waits=False)))
         instance.take_down(place)
-        if is_taken(unit_named(service_of(place))):
+        if is_taken(unit_named(place.service)):
             raise OperatorError(f"{place.name} cannot be stopped and disabled: nothing is removed")
         _unlink(settings_of(place))
         left = instance.delete(instance.data_of(place), owner) if arguments.purge else []

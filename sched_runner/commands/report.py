@@ -2,9 +2,10 @@
 
 import errno
 import os
+import pwd
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,17 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sched_runner import words
-from sched_runner.commands.owner import OperatorError
+from sched_runner.commands.installation import Installation
+from sched_runner.exit_status import OperatorError
 from sched_runner.record import columns
 from sched_runner.record.columns import column
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
-from sched_runner.record.store import StateError
 from sched_runner.run.command import command
 from sched_runner.run.hints import hint
 from sched_runner.schedule import cadence
 from sched_runner.settings import table
-from sched_runner.settings.source import Source
 from sched_runner.settings.table import Settings
 from sched_runner.tell.deliveries import SENDMAIL
 from sched_runner.tell.pings import url_of_credential
@@ -47,7 +47,7 @@ def _texts_by_name(value: Any) -> dict[str, str]:
 class Report:
     """What the check found; ``values`` are the settings in words, ``given`` the names that the environment has.
 
-    ``origins`` says where a value comes from that the environment does not have.
+    ``origins`` says where a value comes from, if that is known more exactly than "the environment" or "the default".
     ``in_the_way`` are those of the faults that would keep the scheduler itself from starting.
     """
 
@@ -61,9 +61,9 @@ class Report:
     in_the_way: list[str] = column(_TEXTS, list)
 
 
-def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Report:
+def of(installation: Installation, *, has_its_eyes: bool) -> Report:
     """The report; ``has_its_eyes``: this process has the scheduler's user, and sees what the scheduler would see."""
-    (settings, environ, warnings), found = source.read_all()
+    (settings, environ, warnings), found = installation.reading, installation.faults
     report = Report(warnings=warnings, faults=[_with_hint(fault) for fault in found])
     report.in_the_way = list(report.faults)
     faulty = [name for name in table.NAMES if any(fault.startswith((f"{name}=", f"{name}:")) for fault in found)]
@@ -81,8 +81,8 @@ def of(source: Source, look: Callable[[], Status], *, has_its_eyes: bool) -> Rep
     if not os.path.exists(settings.main) and (has_its_eyes or os.access(settings.main.parent, os.X_OK)):
         report.notes.append(f"{words.printable(settings.main)} is not there (yet): a run would end as not started")
     if not found:  # else the scheduler does not take these settings
-        with suppress(OSError, StateError, OperatorError):
-            report.due = list(due_times(settings, look()))
+        with suppress(OSError, OperatorError):
+            report.due = list(due_times(settings, installation.look()))
     return report
 
 
@@ -178,8 +178,6 @@ def _unwritable(name: str, directory: Path, files: tuple[str, ...]) -> Iterator[
 
 
 def _user() -> str:
-    import pwd
-
     with suppress(KeyError):
         return f"the user {pwd.getpwuid(os.geteuid()).pw_name}"
     return f"the user {os.geteuid()}"

@@ -14,16 +14,14 @@ from collections.abc import Callable
 
 from sched_runner import words
 from sched_runner.commands import inspection, units
-from sched_runner.commands.configured import unit_named
-from sched_runner.commands.owner import OperatorError, acting_as
-from sched_runner.commands.units import Unit
-from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus
+from sched_runner.commands.owner import acting_as
+from sched_runner.commands.units import Unit, unit_named
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.record.lock import LockOfRun
 from sched_runner.settings import places
 
 DESCRIPTION = "restart the services that are up, between two runs; install.sh and packages call this after an upgrade"
-_START_TAKES = 120.0  # seconds; systemd itself gives up after 90
-_STAYS_UP = 1.0
+_STAYS_UP = 1.0  # seconds
 _ATTEMPTS = 3
 _LONGEST = 4000  # characters
 HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -40,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Restart the services that are up if all of them would start; otherwise restart none. Raises OperatorError."""
     if os.getuid() != 0:
         raise OperatorError("only root may restart the service: try with sudo")
-    asked = units.up() if arguments.all else [f"{places.installed(arguments.instance).name}.service"]
+    asked = units.up() if arguments.all else [places.installed(arguments.instance).service]
     try:
         names = [name for name in asked if is_up(settled(name))]
         look_at(names)
@@ -55,15 +53,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 def look_at(names: list[str]) -> None:
     """Raises OperatorError if one of these services would not start with the installed version and its settings."""
-    found = [f"{name} would not start: {fault}" for name in names for fault in faults_of(name)]
+    found = []
+    for name in names:
+        place = places.installed(name.removesuffix(".service").partition("@")[2])
+        faults = inspection.inspect(place, unit_named(name)).in_the_way  # seen with the service's user and sandbox
+        found += [f"{name} would not start: {fault}" for fault in faults]
     if found:
         raise OperatorError(words.printable("; ".join(found), _LONGEST) + ": nothing is restarted")
-
-
-def faults_of(name: str) -> list[str]:
-    """The faults that would keep this service from starting, seen with its own user and sandbox."""
-    place = places.installed(name.removesuffix(".service").partition("@")[2])
-    return inspection.inspect(place, unit_named(name))[0].in_the_way
 
 
 def restart(name: str, *, now: bool) -> None:
@@ -80,7 +76,7 @@ def restart(name: str, *, now: bool) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (*HELD_BACK, signal.SIGTSTP))
         try:
             _say(f"restarting {name}")
-            start(name, lambda name, patience: units.restart(name, int(pid), held.close, patience))
+            start(name, lambda name: units.restart(name, int(pid), held.close))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if unit_named(name).get("MainPID") == pid:
@@ -112,26 +108,21 @@ def hold_runs(name: str, pid: int, *, waits: bool) -> LockOfRun:
     return lock
 
 
-def start(
-    name: str,
-    systemctl: Callable[[str, float], bool] = units.start,
-    look: Callable[[str], Unit] = unit_named,
-    pause: float = _STAYS_UP,
-) -> None:
+def start(name: str, systemctl: Callable[[str], bool] = units.start) -> None:
     """Start a service by a call of ``systemctl``, and see whether the service stays up. Raises OperatorError.
 
     Another program, such as Pacemaker, may cancel the start to make its own: then this function tries again.
     """
     unit: Unit = {}
     for _ in range(_ATTEMPTS):
-        is_done = systemctl(name, _START_TAKES)
-        unit = settled(name, look)
+        is_done = systemctl(name)
+        unit = settled(name)
         if is_done or unit.get("ActiveState") != "inactive":
             break
     first = unit
     if is_up(unit):
-        time.sleep(pause)
-        unit = look(name)
+        time.sleep(_STAYS_UP)
+        unit = unit_named(name)
     if is_up(unit) and unit.get("MainPID") == first.get("MainPID"):
         return
     if is_done and unit.get("ActiveState") in ("inactive", "deactivating") and not units.why_down(unit):
@@ -141,17 +132,15 @@ def start(
     raise OperatorError(words.printable(f"{name} has not come up: {units.why_down(unit) or state}", _LONGEST))
 
 
-def settled(
-    name: str, look: Callable[[str], Unit] = unit_named, patience: float = _START_TAKES, pause: float = 0.1
-) -> Unit:
+def settled(name: str) -> Unit:
     """What systemd knows of the unit once it neither starts nor stops, or waits for its next attempt to start."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + units.START_TAKES
     while True:
-        unit = look(name)
+        unit = unit_named(name)
         is_changing = unit.get("ActiveState") in ("activating", "deactivating", "reloading")
         if not is_changing or unit.get("SubState") == "auto-restart" or time.monotonic() > deadline:
             return unit
-        time.sleep(pause)
+        time.sleep(0.1)
 
 
 def is_up(unit: Unit) -> bool:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.units import MINIMAL
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.record.lock import LockFile
 from sched_runner.record.store import open_lock
 from sched_runner.schedule.signals import Signals

@@ -6,10 +6,9 @@ import sys
 
 from sched_runner import words
 from sched_runner.commands.installation import Installation, environ, find
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.output.live import is_coloured
 from sched_runner.record.status import Health, Status
-from sched_runner.record.store import StateError
 from sched_runner.troubles import said
 
 HELP = "show how the scheduler is doing; exit status 0 healthy, 1 something is wrong, 3 not running, 4 unknown"
@@ -26,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
     name = installation.place.name
     try:
         status = installation.look_around()
-    except (OSError, StateError, OperatorError) as error:
+    except (OSError, OperatorError) as error:
         fault = words.printable(said(error))
         print(f"{name}: unknown: {fault}", file=sys.stderr)
         if arguments.json:

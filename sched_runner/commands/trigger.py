@@ -4,12 +4,9 @@ import argparse
 import os
 
 from sched_runner.commands.installation import Installation, find
-from sched_runner.commands.owner import OperatorError
-from sched_runner.exit_status import ExitStatus
+from sched_runner.exit_status import ExitStatus, OperatorError
 from sched_runner.record.status import Status
-from sched_runner.record.store import StateError
 from sched_runner.schedule.signals import TRIGGER
-from sched_runner.troubles import said
 
 HELP = "ask the running scheduler to run the script now"
 
@@ -17,11 +14,7 @@ HELP = "ask the running scheduler to run the script now"
 def main(arguments: argparse.Namespace) -> int:
     """Ask the scheduler for a run. Raises OperatorError."""
     installation = find(arguments)
-    name = installation.place.name
-    try:
-        status = installation.look()
-    except (OSError, StateError) as error:
-        raise OperatorError(f"{name}: unknown: {said(error)}", ExitStatus.UNKNOWN) from None
+    status = installation.look()
     if status.pid is None:
         raise OperatorError(_how_to_start(installation), ExitStatus.NOT_RUNNING)
     ask(status)
@@ -40,7 +33,7 @@ def _how_to_start(installation: Installation) -> str:
 
 def ask(status: Status) -> None:
     """Send the signal for a run to the scheduler with this status. Raises OperatorError."""
-    if status.pid is None or status.pid == 0:
+    if not status.pid:
         raise OperatorError(f"{status.name} is running {status.where()}")
     if status.state.running:
         number = status.state.running.number

@@ -1,15 +1,11 @@
-"""What systemd knows of our units: systemctl(1), and the text of a unit and its drop-ins (systemd.syntax(7))."""
+"""What systemd knows of our units, and what we ask it to do with them: systemctl(1)."""
 
 import contextlib
-import glob
 import os
-import re
 import select
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
 
 from sched_runner.exit_status import ExitStatus
 from sched_runner.settings.places import journal_of
@@ -18,7 +14,13 @@ from sched_runner.settings.places import journal_of
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 FAULTY_SETTINGS = "its settings are faulty: main-scheduler check says what"
-_PATIENCE = 10.0  # seconds
+_PROPERTIES = (
+    *("Id", "LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus", "MainPID"),
+    *("ConditionResult", "ConditionTimestamp", "User", "UMask", "ExecStart", "WorkingDirectory", "NeedDaemonReload"),
+    *("Environment", "EnvironmentFiles", "UnsetEnvironment", "StateDirectory", "LogsDirectory"),
+)
+START_TAKES = 120.0  # seconds; systemd itself gives up after 90
+_PATIENCE = 10.0
 _WHY = {
     "resources": "systemd could not start it",
     "signal": "a signal ended it",
@@ -43,12 +45,12 @@ def did(*command: str, patience: float | None = 60.0) -> bool:
     return ended is not None and ended.returncode == 0
 
 
-def start(name: str, patience: float) -> bool:
+def start(name: str) -> bool:
     """Start a unit, and wait until it is ready; gives whether systemd did so: another request can cancel the start."""
-    return did("systemctl", "start", "--", name, patience=patience)
+    return did("systemctl", "start", "--", name, patience=START_TAKES)
 
 
-def restart(name: str, pid: int, is_gone: Callable[[], None], patience: float) -> bool:
+def restart(name: str, pid: int, is_gone: Callable[[], None]) -> bool:
     """Restart a unit, and wait until it is ready; gives whether systemd did so. Raises OSError.
 
     This is one request to systemd: between two, a stop and a start, Pacemaker could find the unit down. The function
@@ -60,7 +62,7 @@ def restart(name: str, pid: int, is_gone: Callable[[], None], patience: float) -
         _wait_for_one_of(pid, systemctl.pid)
         is_gone()
         with suppress(subprocess.TimeoutExpired):
-            return systemctl.wait(patience) == 0
+            return systemctl.wait(START_TAKES) == 0
         systemctl.kill()
     return False
 
@@ -97,14 +99,19 @@ def _environ() -> Mapping[str, str]:
     return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **MINIMAL}
 
 
-def show(names: Sequence[str], *properties: str, is_users: bool = False) -> dict[str, Unit]:
-    """These properties of units, by the unit's name, in one call; a property with several values has a line for each.
+def unit_named(name: str, *, is_users: bool = False) -> Unit:
+    """What systemd knows of the unit."""
+    return show([name], is_users=is_users).get(name, {})
+
+
+def show(names: Sequence[str], *, is_users: bool = False) -> dict[str, Unit]:
+    """What systemd knows of units, by the unit's name, in one call; a property with several values has a line for each.
 
     Empty if systemd does not answer.
     """
     found: dict[str, Unit] = {}
     manager = "--user" if is_users else "--system"
-    asked = ("systemctl", manager, "show", f"--property=Id,{','.join(properties)}", "--", *names)
+    asked = ("systemctl", manager, "show", f"--property={','.join(_PROPERTIES)}", "--", *names)
     for block in said(*asked, patience=_PATIENCE).split("\n\n"):
         unit: dict[str, str] = {}
         for line in block.splitlines():
@@ -142,7 +149,7 @@ def is_wanted(unit: Unit) -> bool:
 
 def not_enabled_or_up(names: Sequence[str]) -> str:
     """Which of these units are not enabled, or else not up, and what changes that; empty if there is none."""
-    found = show(names, "UnitFileState", "ActiveState")
+    found = show(names)
     off = [name for name, unit in found.items() if not is_enabled(unit)]
     down = [name for name, unit in found.items() if unit.get("ActiveState") != "active"]
     for which, state, verb in ((off, "enabled", "enable --now"), (down, "up", "restart")):
@@ -169,52 +176,3 @@ def why_down(unit: Unit, *, is_users: bool = False) -> str:
     if unit.get("SubState") == "auto-restart":
         return f"{why}, and systemd starts it again and again: {more}"
     return f"{why}: {more}" if active == "failed" else ""
-
-
-class Line(NamedTuple):
-    """An assignment in a unit, and the file that it stands in."""
-
-    file: str
-    name: str
-    value: str
-
-
-def lines_of(text: str, wanted: str = "Service") -> Iterator[Line]:
-    """The assignments of a section in what ``systemctl cat`` prints, in systemd's order."""
-    file = section = ""
-    for line in re.sub(r"\\\n(\s*[#;].*\n)*", " ", text).splitlines():
-        if match := re.match(r"# (/\S+)$", line):
-            file, section = match[1], ""
-        elif match := re.match(r"\[(.*)\]\s*$", line):
-            section = match[1]
-        elif section == wanted and "=" in line and not line.lstrip().startswith(("#", ";")):
-            name, _, value = line.partition("=")
-            yield Line(file, name.strip(), value.strip())
-
-
-def values(lines: Sequence[Line], name: str) -> list[str]:
-    """The values of one name; an empty value removes the values before it."""
-    found: list[str] = []
-    for line in lines:
-        if line.name == name:
-            found = [*found, line.value] if line.value else []
-    return found
-
-
-def with_names(value: str, unit: str) -> str:
-    """The value with the specifiers filled in that name the unit (systemd.unit(5)); others are left to systemd."""
-    full = unit.removesuffix(".service")
-    prefix, _, instance = full.partition("@")
-    path = instance or prefix
-    known = {"n": unit, "N": full, "p": prefix, "i": instance, "j": prefix.rpartition("-")[2]}
-    unescaped = {"P": prefix.replace("-", "/"), "I": instance.replace("-", "/"), "f": "/" + path.replace("-", "/")}
-    known |= unescaped | {"J": known["j"], "%": "%%"}
-    return re.sub(r"%(.)", lambda match: known.get(match[1], match[0]), value)
-
-
-def environment_files(files: Sequence[str]) -> Iterator[tuple[Path, bool]]:
-    """The paths that EnvironmentFile= means, and whether each must be there."""
-    for file in files:
-        path = file.removeprefix("-")
-        for found in sorted(glob.glob(path)) or [path]:
-            yield Path(found), not file.startswith("-")

@@ -60,6 +60,10 @@ class LockFile:
     def _open_others(self) -> list[int]:
         return _open_elsewhere(self._path, os.fstat(self._descriptor)) if self._writable else []
 
+    def close(self) -> None:
+        """Close the file, of which this process loses all locks; for a process that only looks at it."""
+        os.close(self._descriptor)
+
     def claim(self) -> int | None:
         """Become the scheduler of this directory and give None, or give the pid of the present one (0 if unknown)."""
         return None if self.acquire(self.SCHEDULER) else self.holder(self.SCHEDULER) or 0

@@ -45,6 +45,11 @@ class Place:
     is_users: bool = False
 
     @property
+    def service(self) -> str:
+        """The name of this scheduler's service unit."""
+        return f"{self.name}.service"
+
+    @property
     def journal(self) -> str:
         """The command that shows the journal of this scheduler."""
         return journal_of(self.name, is_users=self.is_users)

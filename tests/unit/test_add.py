@@ -9,8 +9,8 @@ import pytest
 
 from sched_runner import cli
 from sched_runner.commands import add, instance
-from sched_runner.commands.owner import OperatorError
 from sched_runner.commands.report import Report
+from sched_runner.exit_status import OperatorError
 from sched_runner.settings import environment_file, places, table
 
 PLACE = places.installed("reports")
@@ -80,7 +80,7 @@ def test_faulty_settings_are_told_before_anything_is_looked_at(script, monkeypat
 def test_a_script_in_a_home_had_better_be_in_the_directory_of_the_instance(monkeypatch):
     why = "Permission denied; the drop-in venv-in-home.conf relaxes it"
     report = Report(faults=[f"a run cannot start: /root/x.py: {why}"])
-    monkeypatch.setattr(add.inspection, "inspect", lambda place, unit: (report, {}))
+    monkeypatch.setattr(add.inspection, "inspect", lambda place, unit: report)
     with pytest.raises(OperatorError) as told:
         add._check(PLACE, table.load({"SCHED_MAIN": "/root/x.py"}, PLACE)[0], {})
     elsewhere = "put it elsewhere, for instance to /opt/main-scheduler/reports/main.py: nothing is added"

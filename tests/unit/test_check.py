@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sched_runner.commands import check, report
+from sched_runner.commands.installation import Installation
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
 from sched_runner.settings import places, table
@@ -22,12 +23,17 @@ def next_due(state, *, pid: int | None = 42, **settings):
     return report.next_due(table.load(settings, PLACE)[0], status(state, pid))
 
 
+class Here(Installation):
+    def look(self):
+        return status()
+
+
 def found(**environ):
-    return report.of(Source(environ, None, PLACE), status, has_its_eyes=False)
+    return report.of(Here(PLACE, *Source(environ, None, PLACE).read_all(), is_service=False), has_its_eyes=False)
 
 
 def lines(**environ):
-    return [" ".join(line.split()) for line in check.text(found(**environ), {}, "the environment").splitlines()]
+    return [" ".join(line.split()) for line in check.text(found(**environ), "the environment").splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -66,14 +72,20 @@ def test_each_setting_has_a_line_with_its_value_and_where_it_is_from():
 
 
 def test_the_columns_are_straight():
-    shown = check.text(found(), {}, "the environment").splitlines()[: len(table.NAMES)]
+    shown = check.text(found(), "the environment").splitlines()[: len(table.NAMES)]
     assert len({line.index(" from ") for line in shown}) == 1
 
 
 def test_a_drop_in_or_a_file_is_named_if_it_is_known_to_have_given_the_value():
-    shown = check.text(found(SCHED_ENV="prod", SCHED_START="now"), {"SCHED_ENV": "/etc/prod.env"}, "elsewhere")
+    made = replace(found(SCHED_ENV="prod", SCHED_START="now"), origins={"SCHED_ENV": "/etc/prod.env"})
+    shown = check.text(made, "elsewhere")
     assert [line.split(" from ")[1] for line in shown.splitlines() if "SCHED_ENV" in line] == ["/etc/prod.env"]
     assert [line.split(" from ")[1] for line in shown.splitlines() if "SCHED_START" in line] == ["elsewhere"]
+
+
+def test_nothing_that_main_py_has_forged_in_a_report_is_obeyed_by_a_terminal():
+    forged = report.Report({"A\x1b[2J": "\x1b[2J"}, [], {"A\x1b[2J": "\x1b[2J"}, [], *[["\x1b[2J"]] * 2)
+    assert "\x1b" not in check.text(forged, "the environment")
 
 
 def test_a_script_that_is_not_there_yet_is_named(monkeypatch):

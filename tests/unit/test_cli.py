@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from sched_runner import cli
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 
 
 def refused(capsys, *arguments):
@@ -48,9 +48,10 @@ def test_faulty_settings_at_a_reload_leave_the_old_ones_in_use(monkeypatch, caps
     [
         ("try with sudo", "main-scheduler: try with sudo\n"),
         ("main-scheduler@reports is not running", "main-scheduler@reports is not running\n"),
+        ("/tmp/\x1b[2J is not yours", "main-scheduler: /tmp/\\x1b[2J is not yours\n"),
     ],
 )
-def test_a_message_has_the_name_of_the_command_once(monkeypatch, capsys, message, shown):
+def test_a_message_has_the_name_of_the_command_once_and_nothing_unprintable(monkeypatch, capsys, message, shown):
     def fail(_):
         raise OperatorError(message)
 

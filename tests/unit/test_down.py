@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sched_runner.commands import alert, once, restart, status, trigger, units
+from sched_runner.commands import alert, history, once, restart, status, trigger, units
 from sched_runner.commands.installation import Installation
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.record.state import State, as_json
 from sched_runner.record.store import STATE
 from sched_runner.settings import places
@@ -25,9 +25,9 @@ def installed(tmp_path, monkeypatch):
 
     def make(unit=FRESH, *, instance="", is_service=True, is_users=False, **environ):
         place = replace(places.installed(instance), state_dir=tmp_path, env_file=tmp_path / "env", is_users=is_users)
-        found = Installation(place, Source(environ, None, place), is_service, unit)
+        found = Installation(place, *Source(environ, None, place).read_all(), is_service, unit)
         monkeypatch.setattr(Installation, "is_another_users", lambda _: False)
-        for command in (alert, once, status, trigger):
+        for command in (alert, history, once, status, trigger):
             monkeypatch.setattr(command, "find", lambda arguments, **_: found)
         return found
 
@@ -88,6 +88,14 @@ def test_the_status_of_a_service_that_was_up_before_does_not(installed, tmp_path
     installed()
     assert status.main(argparse.Namespace(json=False)) == 3
     assert "enable" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "is_service"), [(history, False), (once, True), (trigger, True)])
+def test_a_state_that_cannot_be_read_is_unknown(installed, tmp_path, command, is_service):
+    (tmp_path / STATE).write_text("{")
+    installed(is_service=is_service)
+    exit_status, message = told_by(command, since="", failed=False, json=False)
+    assert (exit_status, message.startswith(f"{tmp_path / STATE} is faulty: ")) == (4, True)
 
 
 def test_faulty_settings_are_said_once(installed):

@@ -101,6 +101,20 @@ def test_a_log_of_any_size_is_read_in_portions(path, monkeypatch):
     assert 0 < sum(shown) <= 8 * 1024 * 1024
 
 
+def test_a_log_that_was_removed_is_missed_once_when_there_is_a_new_one(path, capsys):
+    append(path, "before")
+    log = LogFile(path)
+    path.unlink()
+    log.show()
+    log.show()
+    assert capsys.readouterr().err == ""
+    append(path, "after")
+    log.show()
+    log.show()
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("lines are missing here")) == ("after\n", 1)
+
+
 def test_lines_that_the_log_no_longer_has_are_missed_aloud(path, capsys):
     append(path, "before")
     log = LogFile(path)

@@ -14,19 +14,46 @@ FAILED = {"ActiveState": "failed", "SubState": "failed", "MainPID": "0"}
 STOPPED = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0"}
 
 
-def seen(*units):
-    """Looks at a unit, one after the other; the last stays."""
-    looks = itertools.chain(units, itertools.repeat(units[-1]))
-    return lambda name: next(looks)
+class Clock:
+    """Time passes only in a sleep."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    monkeypatch.setattr(restart, "time", Clock())
+    return restart.time
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What looks at a unit show, one after the other; the last stays."""
+
+    def make(*units):
+        looks = itertools.chain(units, itertools.repeat(units[-1]))
+        monkeypatch.setattr(restart, "unit_named", lambda name: next(looks))
+
+    return make
 
 
 @pytest.mark.parametrize("end", [UP, AGAIN_AND_AGAIN, FAILED, STOPPED])
-def test_a_unit_that_starts_or_stops_is_looked_at_until_it_does_not(end):
-    assert restart.settled("x", seen(STARTING, {"ActiveState": "reloading"}, end), pause=0) == end
+def test_a_unit_that_starts_or_stops_is_looked_at_until_it_does_not(seen, end):
+    seen(STARTING, {"ActiveState": "reloading"}, end)
+    assert restart.settled("x") == end
 
 
-def test_a_start_that_never_ends_is_not_waited_for():
-    assert restart.settled("x", seen(STARTING), patience=0, pause=0) == STARTING
+def test_a_start_that_never_ends_is_not_waited_for(seen, clock):
+    seen(STARTING)
+    assert restart.settled("x") == STARTING
+    assert 90 < clock.now < 150
 
 
 class Systemctl:
@@ -36,21 +63,26 @@ class Systemctl:
         self.done = iter(done)
         self.starts = 0
 
-    def start(self, name, patience):
+    def start(self, name):
         self.starts += 1
         return next(self.done)
 
 
-def start(*units, done=(True,)):
-    """Start a unit that then looks like that; gives how often it was tried."""
-    systemctl = Systemctl(done)
-    restart.start("x", systemctl.start, seen(*units), pause=0)
-    return systemctl.starts
+@pytest.fixture
+def start(seen):
+    def make(*units, done=(True,)):
+        """Start a unit that then looks like that; gives how often it was tried."""
+        seen(*units)
+        systemctl = Systemctl(done)
+        restart.start("x", systemctl.start)
+        return systemctl.starts
+
+    return make
 
 
-def test_no_key_of_the_terminal_stops_a_restart_in_its_middle(monkeypatch):
+def test_no_key_of_the_terminal_stops_a_restart_in_its_middle(seen, monkeypatch):
     held = []
-    monkeypatch.setattr(restart, "unit_named", seen(UP, UP, UP | {"MainPID": "8"}))
+    seen(UP, UP, UP | {"MainPID": "8"})
     monkeypatch.setattr(
         restart, "start", lambda name, systemctl: held.extend(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     )
@@ -59,15 +91,15 @@ def test_no_key_of_the_terminal_stops_a_restart_in_its_middle(monkeypatch):
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {*held}
 
 
-def test_a_service_that_stays_up_has_come_up():
+def test_a_service_that_stays_up_has_come_up(start):
     assert start(STARTING, UP) == 1
 
 
-def test_a_start_that_another_has_cancelled_is_tried_again():
+def test_a_start_that_another_has_cancelled_is_tried_again(start):
     assert start(STOPPED, STOPPED, UP, done=(False, False, True)) == 3
 
 
-def test_a_service_that_somebody_has_stopped_again_is_left_so():
+def test_a_service_that_somebody_has_stopped_again_is_left_so(start):
     assert start(STOPPED) == 1
     assert start(UP, STOPPED) == 1
 
@@ -83,6 +115,6 @@ def test_a_service_that_somebody_has_stopped_again_is_left_so():
         ([{}], "unknown to systemd"),
     ],
 )
-def test_a_service_that_does_not_stay_up_has_not_come_up(units, why):
+def test_a_service_that_does_not_stay_up_has_not_come_up(start, units, why):
     with pytest.raises(restart.OperatorError, match=f"x has not come up: .*{why}"):
         start(*units, done=(False,) * 3)

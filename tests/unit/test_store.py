@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sched_runner.commands.installation import Installation
-from sched_runner.commands.owner import OperatorError
+from sched_runner.exit_status import OperatorError
 from sched_runner.record import files, store
 from sched_runner.record.files import write_atomic
 from sched_runner.record.lock import LockFile
@@ -175,9 +175,19 @@ def test_whether_a_scheduler_by_hand_is_up_is_unknown_to_whom_its_lock_is_closed
     monkeypatch.setattr(LockFile, "__init__", refuse)
     place = places.here(tmp_path)
     with pytest.raises(OperatorError, match="only root can see whether main-scheduler is up here") as told:
-        Installation(place, Source({}, None, place), is_service=False).look()
+        Installation(place, *Source({}, None, place).read_all(), is_service=False).look()
     assert told.value.exit_status == 4
-    assert Installation(place, Source({}, None, place), is_service=True).look().pid is None
+    assert Installation(place, *Source({}, None, place).read_all(), is_service=True).look().pid is None
+
+
+def test_a_command_that_looks_again_and_again_keeps_no_file_open(tmp_path):
+    (tmp_path / "scheduler").mkdir()
+    LockFile(tmp_path / "scheduler").close()
+    place = places.here(tmp_path)
+    found = Installation(place, *Source({}, None, place).read_all(), is_service=True)
+    before = os.listdir("/proc/self/fd")
+    assert [found.look().pid for _ in range(3)] == [None] * 3
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_a_link_that_was_planted_is_not_followed(tmp_path):

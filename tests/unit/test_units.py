@@ -1,12 +1,13 @@
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from sched_runner.commands import inspection, installation, units
-from sched_runner.commands.owner import OperatorError
+from sched_runner.commands import inspection, installation, unit_text, units
 from sched_runner.commands.report import Report
+from sched_runner.exit_status import OperatorError
 from sched_runner.settings import places
 
 TEXT = """# /usr/local/lib/systemd/system/main-scheduler@.service
@@ -30,16 +31,50 @@ LoadCredential=x:/etc/%%x
 WantedBy=multi-user.target
 """
 NAME = "main-scheduler@my-reports.service"
-LINES = [line._replace(value=units.with_names(line.value, NAME)) for line in units.lines_of(TEXT)]
+LINES = [line._replace(value=unit_text.with_names(line.value, NAME)) for line in unit_text.lines_of(TEXT)]
 
 
 def test_a_unit_is_read_as_systemd_reads_it():
-    assert units.values(LINES, "Environment") == ["SCHED_ENV=prod"]
-    assert units.values(LINES, "EnvironmentFile") == ["-/etc/default/main-scheduler@my-reports"]
-    assert units.values(LINES, "LoadCredential") == ["x:/etc/%%x"]
-    assert [line.value for line in units.lines_of(TEXT, "Unit")] == ["no = line of the service"]
-    assert units.values(LINES, "WantedBy") == units.values(LINES, "Description") == units.values(LINES, "B") == []
+    assert unit_text.values(LINES, "Environment") == ["SCHED_ENV=prod"]
+    assert unit_text.values(LINES, "EnvironmentFile") == ["-/etc/default/main-scheduler@my-reports"]
+    assert unit_text.values(LINES, "LoadCredential") == ["x:/etc/%%x"]
+    assert [line.value for line in unit_text.lines_of(TEXT, "Unit")] == ["no = line of the service"]
+    assert (
+        unit_text.values(LINES, "WantedBy")
+        == unit_text.values(LINES, "Description")
+        == unit_text.values(LINES, "B")
+        == []
+    )
     assert {line.file.rpartition("/")[2] for line in LINES} == {"main-scheduler@.service", "a.conf"}
+
+
+def test_a_setting_comes_from_the_drop_in_or_the_file_that_systemd_reads_last(tmp_path):
+    (tmp_path / "env").write_text("SCHED_ENV=prod\nTOKEN=1\n")
+    files = [unit_text.Line("/b.conf", "EnvironmentFile", f"-{tmp_path / name}") for name in ("env", "none", "")]
+    lines = [unit_text.Line("/a.conf", "Environment", "SCHED_ENV=test 'SCHED_ARGS=-v' A=1"), *files]
+    assert unit_text.origins(lines) == {"SCHED_ENV": str(tmp_path / "env"), "SCHED_ARGS": "/a.conf"}
+
+
+def test_what_systemd_would_miss_is_a_fault_and_what_is_there_is_kept(tmp_path):
+    (tmp_path / "env").touch()
+    os.mkfifo(tmp_path / "pipe")
+    given = [
+        ("EnvironmentFile", f"{tmp_path}/e*"),
+        *(("EnvironmentFile", f"{begin}{tmp_path}/{name}") for begin in ("", "-") for name in ("none", "pipe")),
+        ("LoadCredential", f"key:{tmp_path}/none"),
+        ("LoadCredential", "key:%d/key"),
+        ("User", "nobody-of-this-name"),
+    ]
+    lines = [unit_text.Line("/a.conf", name, value) for name, value in given]
+    assert unit_text.sources(lines) == (
+        [f"EnvironmentFile={tmp_path}/env", "LoadCredential=key:%d/key"],
+        [
+            f"{tmp_path}/none cannot be read: No such file or directory",
+            *[f"{tmp_path}/pipe cannot be read: it is not a regular file"] * 2,
+            f"{tmp_path}/none is not there: without its credential key the service does not start",
+            "User=nobody-of-this-name: there is no such user",
+        ],
+    )
 
 
 def test_check_takes_the_place_of_run():
@@ -60,13 +95,13 @@ def test_check_takes_the_place_of_run():
     ],
 )
 def test_the_names_of_the_unit_are_filled_in_and_other_specifiers_left(specifiers, names):
-    assert units.with_names(specifiers, NAME) == names
+    assert unit_text.with_names(specifiers, NAME) == names
 
 
 def test_properties_are_read_for_each_unit(monkeypatch):
     said = "Id=a.service\nMainPID=3\nEnvironmentFiles=/x (no)\nEnvironmentFiles=/y (no)\n\nId=b.service\nMainPID=0\n"
     monkeypatch.setattr(units, "said", lambda *command, patience: said)
-    assert units.show(["a.service", "b.service"], "MainPID", "EnvironmentFiles") == {
+    assert units.show(["a.service", "b.service"]) == {
         "a.service": {"Id": "a.service", "MainPID": "3", "EnvironmentFiles": "/x (no)\n/y (no)"},
         "b.service": {"Id": "b.service", "MainPID": "0"},
     }
@@ -75,7 +110,7 @@ def test_properties_are_read_for_each_unit(monkeypatch):
 @pytest.mark.parametrize("said", ["", "Failed to connect to bus\n", "\n\n"])
 def test_where_systemd_does_not_answer_nothing_is_known(monkeypatch, said):
     monkeypatch.setattr(units, "said", lambda *command, patience: said)
-    assert units.show(["a.service"], "MainPID") == {}
+    assert units.show(["a.service"]) == {}
     assert units.main_pid({}) is None
     assert units.why_down({}) == ""
 
