@@ -42,6 +42,34 @@ def test_a_run_that_ended_before_its_time_out_has_not_timed_out_however_late_tha
     assert (run["outcome"], run["exit_status"]) == ("failed", 7)
 
 
+def test_a_run_that_ends_while_the_scheduler_looks_up_from_its_wait_has_not_timed_out(site: Site) -> None:
+    site.shell("exit 7")
+    patch = """
+        import faults, os, time
+        class Late:
+            def __init__(self, poller):
+                self.registered, self._poller, self.unregister = [], poller, poller.unregister
+            def register(self, descriptor, events):
+                self.registered.append(descriptor)
+                self._poller.register(descriptor, events)
+            def poll(self, wait=None):
+                kinds = {os.readlink(f"/proc/self/fd/{descriptor}"): descriptor for descriptor in self.registered[:5]}
+                process = kinds.get("anon_inode:[pidfd]")
+                if len(kinds) < 5 or process is None or os.path.exists("late"):
+                    return self._poller.poll(wait)
+                open("late", "w").close()
+                timed_out = time.monotonic() + 1.0
+                while process not in dict(self._poller.poll(10)) or time.monotonic() < timed_out:
+                    time.sleep(0.01)
+                return []  # all this came after the wait had ended
+        faults.wrap("select:poll", lambda original: Late(original()))
+    """
+    site.start(patch=patch, **NEVER, SCHED_TIMEOUT="1s")
+    run = site.await_runs()[0]
+    assert (site.path / "late").exists()
+    assert (run["outcome"], run["exit_status"]) == ("failed", 7)
+
+
 def test_a_clean_start_is_fresh_and_one_after_a_crash_is_not(site: Site) -> None:
     site.main("")
     scheduler = site.start(**NEVER)
