@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Small:
         return len(self.site.times())
 
     def fill(self) -> None:
-        with open(self.full / "fill", "wb", buffering=0) as file:
+        with open(self.full / "fill", "ab", buffering=0) as file:
             for size in (4096, 1):
                 try:
                     while file.write(b"x" * size):
@@ -49,6 +50,15 @@ class Small:
             except OSError:
                 return
         pytest.fail("there is no end of inodes")
+
+    def until_told(self, use_up: Callable[[], None], name: str) -> None:
+        """Use up what there is until the scheduler cannot write the file: one that it was replacing gives room again."""
+
+        def is_told() -> bool:
+            use_up()
+            return f"{name} cannot be written" in self.log()
+
+        wait_until(is_told)
 
     def empty(self) -> None:
         for path in self.full.glob("fill*"):
@@ -135,7 +145,7 @@ def test_a_full_disk_under_the_state_stops_nothing_and_the_marker_is_never_half_
     small = Small(site, "state", "size=64k")
     marker = small.full / "last_success.txt"
     wait_until(marker.exists)
-    small.fill()
+    small.until_told(small.fill, "state.json")
     stuck = datetime.fromisoformat(marker.read_text().strip())
     before = small.runs()
     seen = set()
@@ -156,7 +166,7 @@ def test_the_marker_that_cannot_be_written_is_told_once_and_not_at_every_run(sit
     site.shell(RECORD)
     small = Small(site, "state", "size=64k")
     wait_until((small.full / "last_success.txt").exists)
-    small.fill()
+    small.until_told(small.fill, "last_success.txt")
     small.go_on(5)
     assert len(re.findall("last_success.txt cannot be written", small.log())) == 1
 
@@ -165,7 +175,7 @@ def test_the_marker_that_cannot_be_written_is_told_once_and_not_at_every_run(sit
 def test_a_state_without_inodes_left_stops_nothing(site: Site) -> None:
     site.shell(RECORD)
     small = Small(site, "state", "size=1m,nr_inodes=8")
-    small.use_up_inodes()
+    small.until_told(small.use_up_inodes, "state.json")
     small.go_on(4)
     datetime.fromisoformat((small.full / "last_success.txt").read_text().strip())
     small.empty()
