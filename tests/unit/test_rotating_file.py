@@ -311,10 +311,11 @@ class Overtaken(RotatingFile):
 
     @contextlib.contextmanager
     def _rotation_lock(self):
-        with super()._rotation_lock():
+        with super()._rotation_lock() as is_locked:
+            assert is_locked
             os.rename(self.baseFilename, f"{self.baseFilename}.1")
             Path(self.baseFilename).write_bytes(b"new\n")
-            yield
+            yield is_locked
 
 
 def test_a_file_that_another_has_rotated_meanwhile_is_not_rotated_again(tmp_path):
