@@ -1,8 +1,14 @@
+import errno
 import os
+from types import SimpleNamespace
 
 import pytest
 
+from sched_runner.commands import following, trigger
 from sched_runner.commands.following import LogFile
+from sched_runner.exit_status import OperatorError
+from sched_runner.record.state import State
+from sched_runner.record.status import Status
 
 
 @pytest.fixture
@@ -126,3 +132,35 @@ def test_lines_that_the_log_no_longer_has_are_missed_aloud(path, capsys):
     shown = capsys.readouterr()
     assert shown.out == "line 0\nline 8\n"
     assert shown.err.count("lines are missing here") == 1
+
+
+def follow(path):
+    """Follow run 7 of a scheduler that is up and writes to ``path``."""
+    settings = SimpleNamespace(log_dir=path.parent, timeout=0.1, stop_grace=0.1)
+    status = Status("main-scheduler", 42, State(number=6), 0.0, 0.0, "this boot")
+    return following.follow(SimpleNamespace(reading=SimpleNamespace(settings=settings), look=lambda: status), status)
+
+
+@pytest.mark.parametrize("call", ["read", "fstat", "lseek"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_has_a_fault_is_told_in_one_message(path, monkeypatch, call, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    append(path, "before")
+    monkeypatch.setattr(trigger, "ask", lambda _: monkeypatch.setattr(os, call, refuse))
+    if call == "lseek":
+        monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OperatorError, match=f"run 7 cannot be followed: {os.strerror(number)}; main-sch") as raised:
+        follow(path)
+    assert raised.value.exit_status == 4
+
+
+def test_where_nobody_reads_what_is_shown_it_ends_as_any_command_does(path, monkeypatch):
+    def end(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(trigger, "ask", lambda _: None)
+    monkeypatch.setattr(LogFile, "show", end)
+    with pytest.raises(BrokenPipeError):
+        follow(path)
