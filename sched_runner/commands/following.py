@@ -49,9 +49,11 @@ def _follow(installation: Installation, status: Status, number: int) -> int:
     except KeyboardInterrupt:
         print(f"\nrun {number} goes on; main-scheduler status says how it is going", file=sys.stderr)
         return ENDED_BY_CTRL_C
-    deadline, summary = time.monotonic() + _SUMMARY_LASTS, f" {messages.summary(run)}".encode()
-    while not log.has_shown(summary) and time.monotonic() < deadline:
+    summary, deadline = messages.summary(run), time.monotonic() + _SUMMARY_LASTS
+    while not (is_shown := log.has_shown(f" {summary}".encode())) and time.monotonic() < deadline:
         time.sleep(_POLL)
+    if not is_shown:
+        print(f"main-scheduler: lines may be missing here, for the log does not show that {summary}", file=sys.stderr)
     return run.command_exit_status()
 
 

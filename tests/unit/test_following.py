@@ -1,5 +1,6 @@
 import errno
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from sched_runner.commands import following, trigger
 from sched_runner.commands.following import LogFile
 from sched_runner.exit_status import OperatorError
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
 from sched_runner.record.state import State
 from sched_runner.record.status import Status
 
@@ -134,11 +137,12 @@ def test_lines_that_the_log_no_longer_has_are_missed_aloud(path, capsys):
     assert shown.err.count("lines are missing here") == 1
 
 
-def follow(path):
-    """Follow run 7 of a scheduler that is up and writes to ``path``."""
+def follow(path, *runs):
+    """Follow run 7 of a scheduler that is up and writes to ``path``; the state has ``runs`` once it was asked for."""
     settings = SimpleNamespace(log_dir=path.parent, timeout=0.1, stop_grace=0.1)
     status = Status("main-scheduler", 42, State(number=6), 0.0, 0.0, "this boot")
-    return following.follow(SimpleNamespace(reading=SimpleNamespace(settings=settings), look=lambda: status), status)
+    then = replace(status, state=State(number=7, runs=[*runs]))
+    return following.follow(SimpleNamespace(reading=SimpleNamespace(settings=settings), look=lambda: then), status)
 
 
 @pytest.mark.parametrize("call", ["read", "fstat", "lseek"])
@@ -164,3 +168,15 @@ def test_where_nobody_reads_what_is_shown_it_ends_as_any_command_does(path, monk
     monkeypatch.setattr(LogFile, "show", end)
     with pytest.raises(BrokenPipeError):
         follow(path)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_run_whose_end_the_log_does_not_show_is_told(path, monkeypatch, capsys, is_there):
+    """As where somebody has removed the directory of the log, and the scheduler may not make another."""
+    end = "run 7 failed with exit status 3 after 2 s (CPU 0.5 s, peak memory 20.0 MiB)"
+    monkeypatch.setattr(following, "_SUMMARY_LASTS", 0.3)
+    monkeypatch.setattr(trigger, "ask", lambda _: append(path, f"ERROR {end}; next run soon" if is_there else "1"))
+    run = Run(number=7, outcome=Outcome.FAILED, duration=2.0, exit_status=3, cpu=0.5, peak_kib=20480)
+    assert follow(path, run) == 3
+    told = f"main-scheduler: lines may be missing here, for the log does not show that {end}\n"
+    assert capsys.readouterr().err == ("" if is_there else told)
