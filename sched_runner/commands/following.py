@@ -101,7 +101,7 @@ class LogFile:
             if lines:
                 print(words.escape(lines).decode())
                 self._last_shown = (self._last_shown + lines)[-_BLOCK:]
-        sys.stdout.flush()
+        print(end="", flush=True)  # does nothing if standard output was closed
 
     def _blocks(self) -> Iterator[bytes]:
         for _ in range(_BLOCKS_AT_ONCE):

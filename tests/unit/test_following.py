@@ -92,6 +92,13 @@ def test_what_main_py_puts_in_the_place_of_the_log_is_not_followed(path, capsys,
     assert capsys.readouterr().out == ""
 
 
+def test_where_standard_output_was_closed_nothing_is_shown_and_nothing_fails(path, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    log = LogFile(path)
+    append(path, "one")
+    assert log.has_shown(b"one")
+
+
 def test_what_a_terminal_would_obey_is_shown_escaped(path, capsys):
     log = LogFile(path)
     append(path, "\x1b[2Jgone")
