@@ -11,11 +11,12 @@ from pathlib import Path
 from sched_runner import words
 from sched_runner.commands import trigger
 from sched_runner.commands.installation import Installation
-from sched_runner.exit_status import ENDED_BY_CTRL_C, OperatorError
+from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.output.rotating_file import BACKUPS
 from sched_runner.record import messages
 from sched_runner.record.run_record import Run
 from sched_runner.record.status import Status
+from sched_runner.troubles import said
 
 _POLL = 0.1  # seconds
 _BEGINS_WITHIN = 20.0
@@ -27,24 +28,37 @@ _BLOCKS_AT_ONCE = 64  # a file that main.py has made may be of any size
 
 def follow(installation: Installation, status: Status) -> int:
     """Ask for a run, show its lines, and give main.py's exit status. Raises OperatorError."""
+    number = status.state.number + 1
+    try:
+        return _follow(installation, status, number)
+    except BrokenPipeError:  # nobody reads what is shown
+        raise
+    except OSError as error:
+        why = f"run {number} cannot be followed: {said(error)}"
+        raise OperatorError(f"{why}; main-scheduler status says how it is going", ExitStatus.UNKNOWN) from None
+
+
+def _follow(installation: Installation, status: Status, number: int) -> int:
+    """As ``follow``. Raises OSError too, if the log cannot be read or nothing can be shown."""
     settings = installation.reading.settings
     log = LogFile(settings.log_dir / "scheduler.log")
     trigger.ask(status)
-    number = status.state.number + 1
     longest = settings.timeout + settings.stop_grace + _ENDS_AFTER_TIMEOUT
     try:
         run = _wait(installation, log, number, longest)
     except KeyboardInterrupt:
         print(f"\nrun {number} goes on; main-scheduler status says how it is going", file=sys.stderr)
         return ENDED_BY_CTRL_C
-    deadline, summary = time.monotonic() + _SUMMARY_LASTS, f" {messages.summary(run)}".encode()
-    while not log.has_shown(summary) and time.monotonic() < deadline:
+    summary, deadline = messages.summary(run), time.monotonic() + _SUMMARY_LASTS
+    while not (is_shown := log.has_shown(f" {summary}".encode())) and time.monotonic() < deadline:
         time.sleep(_POLL)
+    if not is_shown:
+        print(f"main-scheduler: lines may be missing here, for the log does not show that {summary}", file=sys.stderr)
     return run.command_exit_status()
 
 
 def _wait(installation: Installation, log: "LogFile", number: int, longest: float) -> Run:
-    """Show new lines until the run has ended, and give this run. Raises OperatorError."""
+    """Show new lines until the run has ended, and give this run. Raises OperatorError, OSError."""
     asked = time.monotonic()
     while True:
         log.show()
@@ -61,7 +75,10 @@ def _wait(installation: Installation, log: "LogFile", number: int, longest: floa
 
 
 class LogFile:
-    """The lines that scheduler.log gets from now on, also after a rotation; main.py may change or replace the file."""
+    """The lines that scheduler.log gets from now on, also after a rotation; main.py may change or replace the file.
+
+    Methods raise OSError if the disk has a fault, or if nothing can be shown.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,7 +101,7 @@ class LogFile:
             if lines:
                 print(words.escape(lines).decode())
                 self._last_shown = (self._last_shown + lines)[-_BLOCK:]
-        sys.stdout.flush()
+        print(end="", flush=True)  # does nothing if standard output was closed
 
     def _blocks(self) -> Iterator[bytes]:
         for _ in range(_BLOCKS_AT_ONCE):

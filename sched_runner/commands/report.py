@@ -72,7 +72,7 @@ def of(installation: Installation, *, has_its_eyes: bool) -> Report:
     if "SCHED_ENV" in faulty:
         report.values["SCHED_INTERVAL"], report.origins["SCHED_INTERVAL"] = "unknown", "SCHED_ENV"
     url, _ = url_of_credential(environ)  # a faulty credential is a fault of its own
-    if url and not settings.ping_url:
+    if url and not settings.ping_url and "SCHED_PING_URL" not in faulty:
         report.values["SCHED_PING_URL"] = table.shown(replace(settings, ping_url=url))["SCHED_PING_URL"]
         report.origins["SCHED_PING_URL"] = "the credential ping-url"
     if has_its_eyes:

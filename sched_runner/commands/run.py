@@ -42,9 +42,9 @@ def main(arguments: argparse.Namespace) -> int:
     reading = source.read()
     outputs = Outputs(reading.settings.log_dir, live(environ, place.name))
     try:
-        outputs.attach()
-        lock = _claim(reading.settings.state_dir)
-        Service(source, reading, outputs, signals, Monitoring(place.name), environ).run(lock)
+        service = Service(source, reading, outputs, signals, Monitoring(place.name), environ)
+        outputs.attach()  # not earlier: if descriptors run out, the outputs cannot be opened, and say nothing
+        service.run(_claim(reading.settings.state_dir))
     except OperatorError:
         raise
     except Exception:

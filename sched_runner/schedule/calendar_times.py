@@ -69,12 +69,16 @@ class Calendar:
 
     def _around(self, now: datetime) -> "list[_Window]":
         """The window of each expression that serves at ``now``. Raises CalendarError."""
-        for expression in self._expressions:
-            window = self._windows.get(expression)
-            if window is None or not window.serves(now):
-                first_look = window.look_back if window else _FIRST_LOOK
-                self._windows[expression] = _find_window(expression, now, first_look, self._run)
-        return list(self._windows.values())
+        return [self._window(expression, now) for expression in self._expressions]
+
+    def _window(self, expression: str, now: datetime) -> "_Window":
+        # The loop and the thread for runs ask for different times: what one of them has found may be gone from here
+        # when the next expression has been looked up.
+        window = self._windows.get(expression)
+        if window is None or not window.serves(now):
+            first_look = window.look_back if window else _FIRST_LOOK
+            window = self._windows[expression] = _find_window(expression, now, first_look, self._run)
+        return window
 
 
 @dataclass(frozen=True)

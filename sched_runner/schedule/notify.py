@@ -22,7 +22,7 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket: socket.socket | None = None
         self._patience = _PATIENCE
 
     def ready(self, status: str) -> None:
@@ -50,6 +50,7 @@ class Notifier:
         if not self._address:
             return
         try:
+            self._socket = self._socket or socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.settimeout(self._patience)
             self._socket.sendto("\n".join(assignments).encode(), self._address)
         except OSError:

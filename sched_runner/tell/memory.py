@@ -19,7 +19,7 @@ class Memory:
     def __init__(self, directory: Path) -> None:
         self._file = directory / "last_alert.json"
         self._told = {way: read_or_new(Told, values) for way, values in files.read_object(self._file).items()}
-        if not self._file.exists():
+        if not os.path.exists(self._file):  # which does not fail where this user may not look
             self._save()
 
     def told(self, way: str) -> Told:

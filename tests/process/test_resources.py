@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from harness import SUPPORT, Command, Site, unprivileged_prefix, wait_until
+from harness import DEADLINE, SUPPORT, Command, Site, unprivileged_prefix, wait_until
 
 
 def limit(scheduler: Command, which: int, soft: int) -> tuple[int, int]:
@@ -32,6 +32,14 @@ def test_without_descriptors_a_run_ends_as_not_started_and_the_next_may_succeed(
     assert site.await_runs(3)[2]["outcome"] == "succeeded"
     assert [run["number"] for run in site.runs()] == [1, 2, 3]
     assert scheduler.stop() == 0
+
+
+def test_without_descriptors_for_a_start_the_reason_is_told(site: Site) -> None:
+    site.shell("echo x")
+    scheduler = site.start(prefix=["prlimit", "--nofile=6"], options={"text": True})
+    told = scheduler.process.communicate(timeout=DEADLINE)[1]
+    assert scheduler.process.returncode == 1
+    assert "Too many open files" in told
 
 
 def test_without_any_descriptor_left_the_schedule_goes_on_when_there_are_some_again(site: Site) -> None:

@@ -196,6 +196,21 @@ def test_a_regular_calendar_is_asked_for_once_in_sixteen_due_times():
     assert analyze.calls <= 22
 
 
+def test_a_look_at_another_time_meanwhile_changes_no_answer():
+    """The loop and the thread for runs share the calendar, and systemd-analyze takes its time."""
+    now, later = utc("2026-11-23 08:30"), utc("2027-11-23")
+    times = range(int(utc("2026-01-01").timestamp()), int(utc("2028-01-01").timestamp()), 3600)
+    answers, looks = {"hourly": Analyze(times), "daily": Analyze(times[::24])}, [later]
+
+    def run(command):
+        if command[-1] == "daily" and looks:
+            calendar.after(looks.pop())
+        return answers[command[-1]](command)
+
+    calendar = Calendar(("hourly", "daily"), run)
+    assert iso([calendar.after(now), calendar.last(now)]) == ["11-23 09:00", "11-23 08:00"]
+
+
 def test_no_search_takes_more_than_forty_calls():
     burst = range(1_000_000_000, 1_000_000_060)
     analyze = Analyze([*burst, *(start + 700_000_000 for start in burst)])

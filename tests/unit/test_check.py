@@ -141,5 +141,6 @@ def test_the_address_in_the_credential_is_shown_without_what_is_secret_unless_a_
     assert "SCHED_PING_URL https://hc-ping.com/… from the credential ping-url" in lines(**environ)
     own = "https://example.org/x"
     assert "SCHED_PING_URL https://example.org/… from the environment" in lines(**environ, SCHED_PING_URL=own)
+    assert "SCHED_PING_URL faulty from the environment" in lines(**environ, SCHED_PING_URL="example.org")
     address.write_text("no address")
     assert "SCHED_PING_URL none from the default" in lines(**environ)

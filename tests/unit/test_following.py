@@ -1,8 +1,17 @@
+import errno
 import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from sched_runner.commands import following, trigger
 from sched_runner.commands.following import LogFile
+from sched_runner.exit_status import OperatorError
+from sched_runner.record.outcome import Outcome
+from sched_runner.record.run_record import Run
+from sched_runner.record.state import State
+from sched_runner.record.status import Status
 
 
 @pytest.fixture
@@ -83,6 +92,13 @@ def test_what_main_py_puts_in_the_place_of_the_log_is_not_followed(path, capsys,
     assert capsys.readouterr().out == ""
 
 
+def test_where_standard_output_was_closed_nothing_is_shown_and_nothing_fails(path, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    log = LogFile(path)
+    append(path, "one")
+    assert log.has_shown(b"one")
+
+
 def test_what_a_terminal_would_obey_is_shown_escaped(path, capsys):
     log = LogFile(path)
     append(path, "\x1b[2Jgone")
@@ -126,3 +142,48 @@ def test_lines_that_the_log_no_longer_has_are_missed_aloud(path, capsys):
     shown = capsys.readouterr()
     assert shown.out == "line 0\nline 8\n"
     assert shown.err.count("lines are missing here") == 1
+
+
+def follow(path, *runs):
+    """Follow run 7 of a scheduler that is up and writes to ``path``; the state has ``runs`` once it was asked for."""
+    settings = SimpleNamespace(log_dir=path.parent, timeout=0.1, stop_grace=0.1)
+    status = Status("main-scheduler", 42, State(number=6), 0.0, 0.0, "this boot")
+    then = replace(status, state=State(number=7, runs=[*runs]))
+    return following.follow(SimpleNamespace(reading=SimpleNamespace(settings=settings), look=lambda: then), status)
+
+
+@pytest.mark.parametrize("call", ["read", "fstat", "lseek"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_has_a_fault_is_told_in_one_message(path, monkeypatch, call, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    append(path, "before")
+    monkeypatch.setattr(trigger, "ask", lambda _: monkeypatch.setattr(os, call, refuse))
+    if call == "lseek":
+        monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OperatorError, match=f"run 7 cannot be followed: {os.strerror(number)}; main-sch") as raised:
+        follow(path)
+    assert raised.value.exit_status == 4
+
+
+def test_where_nobody_reads_what_is_shown_it_ends_as_any_command_does(path, monkeypatch):
+    def end(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(trigger, "ask", lambda _: None)
+    monkeypatch.setattr(LogFile, "show", end)
+    with pytest.raises(BrokenPipeError):
+        follow(path)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_run_whose_end_the_log_does_not_show_is_told(path, monkeypatch, capsys, is_there):
+    """As where somebody has removed the directory of the log, and the scheduler may not make another."""
+    end = "run 7 failed with exit status 3 after 2 s (CPU 0.5 s, peak memory 20.0 MiB)"
+    monkeypatch.setattr(following, "_SUMMARY_LASTS", 0.3)
+    monkeypatch.setattr(trigger, "ask", lambda _: append(path, f"ERROR {end}; next run soon" if is_there else "1"))
+    run = Run(number=7, outcome=Outcome.FAILED, duration=2.0, exit_status=3, cpu=0.5, peak_kib=20480)
+    assert follow(path, run) == 3
+    told = f"main-scheduler: lines may be missing here, for the log does not show that {end}\n"
+    assert capsys.readouterr().err == ("" if is_there else told)

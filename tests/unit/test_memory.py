@@ -26,6 +26,17 @@ def test_a_directory_that_is_not_there_is_made(tmp_path):
     assert Memory(tmp_path / "a" / "b").told("mail") == TOLD
 
 
+def test_a_directory_into_which_nobody_may_look_is_a_memory_of_nothing(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for call in ("stat", "open", "mkdir"):
+        monkeypatch.setattr(os, call, refuse)
+    memory = Memory(tmp_path)
+    assert memory.told("mail") == Told()
+    assert memory.keep("mail", TOLD) == "Permission denied"
+
+
 def test_a_full_disk_has_room_for_the_memory_that_was_made_before(tmp_path, monkeypatch):
     Memory(tmp_path)
 

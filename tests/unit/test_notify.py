@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import socket
@@ -94,6 +95,19 @@ def test_without_one_who_reads_nothing_fails(environ):
     told = Notifier(environ)
     told.ready("all is well")
     told.watchdog_ping()
+
+
+def test_where_no_socket_can_be_made_nothing_fails_and_the_next_message_tries_again(systemd, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as full:
+        full.setattr(socket, "socket", refuse)
+        Notifier({}).status("starting")
+        told = notifier(systemd)
+        told.status("starting")
+    told.status("found")
+    assert assignments(systemd) == ["STATUS=found"]
 
 
 def fill(told, systemd):
