@@ -1,6 +1,7 @@
 """The locks of a state directory: which process is its scheduler, which has a run going, which changes the state."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -18,6 +19,7 @@ _MODE = 0o600  # a process that can open the file can hold its locks
 _MOST_OTHERS = 16  # if there are more, somebody wants our descriptors to run out
 _UPDATE_LASTS = 2.0  # seconds; an update takes milliseconds
 _REMOVALS_LAST = 2.0  # seconds
+_BEGINNERS_LAST = 0.5  # seconds; one that begins takes a millisecond
 
 # struct flock of fcntl(2), with the alignment of this machine: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -78,13 +80,19 @@ class LockFile:
             if self.is_in_place():
                 return
             os.makedirs(os.path.dirname(self._path), mode=0o750, exist_ok=True)
-            old, self._descriptor = self._descriptor, self._open()
+            new = self._open()
             while self._others:  # one may be the file at the path now: to close it later would drop the new locks
                 os.close(self._others.pop())
-            for which in self._held:
-                _lock(self._descriptor, which)
-            os.close(old)
+            # Who begins just now may have a lock of the new file, until he sees ours of the old one.
+            deadline = time.monotonic() + _BEGINNERS_LAST
+            while not (has_all := all(_lock(new, which) for which in self._held)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if has_all:
+                self._descriptor, new = new, self._descriptor
+            os.close(new)
             self._others = self._open_others()
+        if not has_all:
+            raise BlockingIOError(errno.EAGAIN, "another process has the lock of the new file", self._path)
 
     def acquire(self, which: int) -> bool:
         """Take a lock; False if another process has it.

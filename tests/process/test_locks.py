@@ -152,6 +152,33 @@ def test_of_four_that_start_at_once_one_becomes_the_scheduler(site: Site, removi
             assert command.stop() in ({0, 75} if removing else {0})
 
 
+@EACH
+def test_who_begins_while_the_lock_is_made_anew_does_not_get_it(site: Site, lose: Lose) -> None:
+    site.shell("exit 0")
+    first = site.start(**NEVER)
+    site.await_runs()
+    lose(site.own)
+    here, go = site.fifo("here"), site.fifo("go")
+    patch = f"""
+        import faults
+        def around(original, descriptor, which):
+            faults.wrap("sched_runner.record.lock:_holder", lambda _, *asked: original(*asked))
+            open({str(here)!r}, "w").write("here\\n")
+            open({str(go)!r}).read()
+            return original(descriptor, which)
+        faults.wrap("sched_runner.record.lock:_holder", around)
+    """
+    second = site.start(patch=patch, **NEVER)
+    here.read_text()  # it has the lock of the new file, and has not looked for another yet
+    first.signal(signal.SIGUSR1)  # its loop turns
+    wait_until(lambda: has_healed(site, first))
+    go.write_text("\n")
+    assert second.wait() == 75
+    third = site.call("run")
+    assert (third.returncode, str(first.pid) in third.stderr) == (75, True)
+    assert first.stop() == 0
+
+
 # What two processes do to the state, one after the other
 
 

@@ -185,3 +185,22 @@ def test_a_lock_that_is_removed_again_and_again_is_given_up(tmp_path, monkeypatc
     (tmp_path / "lock").unlink()
     assert not lock.acquire(LockFile.SCHEDULER)
     assert not lock._held
+
+
+def test_who_keeps_a_lock_of_the_new_file_takes_none_away_that_is_held_in_the_old_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("sched_runner.record.lock._BEGINNERS_LAST", 0.05)
+    lock = LockFile(tmp_path)
+    assert lock.acquire(LockFile.SCHEDULER)
+    old = Other(tmp_path)
+    (tmp_path / "lock").unlink()
+    LockFile(tmp_path).close()
+    new = Other(tmp_path)
+    new.lock(LockFile.SCHEDULER)
+    with pytest.raises(OSError, match="another process has the lock of the new file"):
+        lock.restore()
+    assert not old.is_free(LockFile.SCHEDULER)
+    new.unlock(LockFile.SCHEDULER)
+    lock.restore()
+    assert lock.is_in_place()
+    assert not new.is_free(LockFile.SCHEDULER)
+    assert old.is_free(LockFile.SCHEDULER)
