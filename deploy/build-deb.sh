@@ -8,6 +8,7 @@ umask 022
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$source"
+. deploy/apt.sh
 
 is_prepared() { command -v dpkg-buildpackage >/dev/null && dpkg-checkbuilddeps -I; }
 
@@ -16,19 +17,19 @@ if ! is_prepared; then
         echo "build-deb.sh: have this done, and call it again: sudo apt-get build-dep $source" >&2
         exit 1
     fi
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -q update
-    apt-get -q -o DPkg::Lock::Timeout=300 build-dep -y --no-install-recommends "$source"
+    update_lists
+    apt_get build-dep -y --no-install-recommends "$source"
 fi
 
 # The package is built elsewhere, so that nothing is left in the checkout.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT  # or sh ends without the other trap
+trap 'exit 129' HUP
 trap 'exit 143' TERM
 mkdir "$work/main-scheduler"
-tar -c --exclude=./.?* --exclude=./dist --exclude=./build --exclude=./scheduler --exclude=__pycache__ . |
-    tar -x -C "$work/main-scheduler"
+tar -c -f "$work/source.tar" --exclude=./.?* --exclude=./dist --exclude=./build --exclude=./scheduler --exclude=__pycache__ .
+tar -x -f "$work/source.tar" -C "$work/main-scheduler"
 (cd "$work/main-scheduler" && dpkg-buildpackage --build=binary --no-check-builddeps --unsigned-source --unsigned-changes)
 ! command -v lintian >/dev/null || lintian --allow-root --fail-on=error,warning "$work"/*.changes
 mkdir -p dist

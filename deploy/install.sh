@@ -24,9 +24,6 @@ Then: systemctl enable --now main-scheduler
 TEXT
 }
 
-say() { printf '%s\n' "install.sh: $*"; }
-refuse() { printf '%s\n' "install.sh: $*" >&2; exit 1; }
-
 now=no
 for argument in "$@"; do
     case $argument in
@@ -38,38 +35,37 @@ for argument in "$@"; do
 done
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+[ -z "${DESTDIR:-}" ] || exec "$source/deploy/stage.sh"
 PREFIX=${PREFIX:-/usr/local}
 export PREFIX="${PREFIX%/}"
-[ -z "${DESTDIR:-}" ] || exec "$source/deploy/stage.sh"
 PACKAGE=$PREFIX/lib/main-scheduler
 NEW=$PACKAGE.new
 LOGROTATE=/etc/logrotate.d/main-scheduler
 SHIPPED=$PREFIX/share/main-scheduler/logrotate
 umask 022
 
+# shellcheck source=deploy/host.sh
+. "$source/deploy/host.sh"
+# shellcheck source=deploy/apt.sh
+. "$source/deploy/apt.sh"
 # shellcheck source=deploy/needs.sh
 . "$source/deploy/needs.sh"
-
-install_packages() { # NAME...
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" >/dev/null
-}
 
 install_what_is_missing() {
     command -v apt-get >/dev/null || return 0
     if [ -n "$missing" ]; then
         say "installing $missing(this takes a minute)"
-        apt-get -qq update
+        update_lists
         # shellcheck disable=SC2086  # a list of words
         install_packages $missing
     fi
     # Only the man pages need scdoc: without it and without a network, all else is installed.
-    command -v scdoc >/dev/null || install_packages scdoc 2>/dev/null || true
+    command -v scdoc >/dev/null || install_packages -o DPkg::Lock::Timeout=30 scdoc 2>/dev/null || true
 }
 
 # Files below /usr/local win over those below /usr, and nothing tells the operator.
 refuse_a_second_installation() {
-    [ ! -e /var/lib/dpkg/info/main-scheduler.postinst ] ||
-        refuse "main-scheduler is installed as a package: upgrade that, or take it away first: apt remove main-scheduler"
+    refuse_beside_a_package
     for other in /usr/local /usr; do
         [ $other = "$PREFIX" ] || [ ! -e $other/lib/systemd/system/main-scheduler.service ] ||
             refuse "main-scheduler is installed below $other: take that away first: ./deploy/uninstall.sh"
@@ -77,7 +73,7 @@ refuse_a_second_installation() {
 }
 
 check_host() {
-    [ "$(id -u)" = 0 ] || refuse "must be run by root: sudo $0"
+    need_root
     [ -d /run/systemd/system ] || refuse "systemd is not running here; ./deploy/run.sh runs the scheduler without it"
     case $PREFIX in
         /usr/local | /usr) ;;
@@ -241,10 +237,10 @@ take_back() {
 }
 
 begin() {
-    umask 077  # whoever can open the file can lock it
-    exec 9>/run/main-scheduler-install.lock
-    umask 022
-    flock -w 10 9 || refuse "another install.sh is at work here: wait for its end, or interrupt it"
+    lock_out_others
+    set -f
+    IFS='
+'  # a list has a name on each line, and there may be blanks in the name
     were_up=$(for unit in $(units_that_are_up); do printf '%s=%s\n' "$unit" "$(main_pid "$unit")"; done)
     stage
     # The files of the new version and those of the old one.

@@ -38,9 +38,11 @@ purge_accounts() {
 }
 
 purge_data() {
-    rm -rf /var/log/main-scheduler /var/log/main-scheduler@* \
-        /var/lib/main-scheduler /var/lib/main-scheduler@* /var/lib/main-scheduler-alert /var/lib/main-scheduler-alert@* ||
-        left="$left logs-or-state"
+    for directory in /var/log/main-scheduler /var/log/main-scheduler@* \
+        /var/lib/main-scheduler /var/lib/main-scheduler@* /var/lib/main-scheduler-alert /var/lib/main-scheduler-alert@*; do
+        [ ! -L "$directory" ] || say "left, for the link to it was yours: $(readlink "$directory")"
+        rm -rf "$directory" || left="$left $directory"
+    done
     rm -rf /etc/systemd/system/main-scheduler.service.d /etc/systemd/system/main-scheduler@*.service.d \
         /etc/systemd/system/main-scheduler-alert*.d /etc/systemd/system.control/main-scheduler*.d /etc/main-scheduler
     remove_empty /etc/systemd/system.control

@@ -18,17 +18,14 @@ Logs and state go to ./scheduler/.
 TEXT
 }
 
-refuse() { # STATUS TEXT...
-    status=$1
-    shift
-    printf '%s\n' "$0: $1" >&2
-    shift
-    [ $# = 0 ] || printf '    %s\n' "$@" >&2
-    exit "$status"
+refuse() { # STATUS TEXT
+    printf '%s\n' "$0: $2" >&2
+    exit "$1"
 }
 
 tree=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-packages="python3 python3-apscheduler python3-systemd python3-dotenv"
+# shellcheck source=deploy/apt.sh
+. "$tree/deploy/apt.sh"
 
 # Prints the first Python that has what the scheduler imports.
 find_python() {
@@ -44,25 +41,6 @@ assert sys.version_info >= (3, 11)" 2>/dev/null
     return 1
 }
 
-install_packages() {
-    command -v apt-get >/dev/null ||
-        refuse 1 "needs Python 3.11 or newer with APScheduler 3.x, systemd-python and python-dotenv"
-    if [ "$(id -u)" = 0 ]; then
-        sudo=
-    elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || sudo -v; }; then
-        sudo=sudo
-    else
-        refuse 1 "missing packages, and neither root nor sudo to install them. Have this done:" "apt-get install $packages"
-    fi
-    echo "installing $packages"
-    # shellcheck disable=SC2086 # packages and sudo are lists of words
-    {
-        $sudo apt-get -qq update
-        $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
-            install --no-install-recommends $packages >/dev/null
-    }
-}
-
 # Whether the script is an executable with a first line #!, or a program.
 runs_by_itself() {
     [ -x "$1" ] || return 1
@@ -73,8 +51,12 @@ runs_by_itself() {
 }
 
 start() { # COMMAND...
-    find_python >/dev/null || install_packages
-    python=$(find_python) || refuse 1 "needs Python 3.11 or newer"
+    python=$(find_python) || {
+        command -v apt-get >/dev/null ||
+            refuse 1 "needs Python 3.11 or newer with APScheduler 3.x, systemd-python and python-dotenv"
+        update_and_install python3 python3-apscheduler python3-systemd python3-dotenv
+        python=$(find_python) || refuse 1 "needs Python 3.11 or newer"
+    }
     # Python must not import a json.py that you have beside the README: only our package is imported from there.
     exec "$python" -I -c '
 import sys

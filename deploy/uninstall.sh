@@ -16,9 +16,6 @@ user and /opt/main-scheduler stay, and a logrotate snippet that you have edited.
 TEXT
 }
 
-say() { printf '%s\n' "uninstall.sh: $*"; }
-refuse() { printf '%s\n' "uninstall.sh: $*" >&2; exit 1; }
-
 purge=no
 for argument in "$@"; do
     case $argument in
@@ -28,7 +25,6 @@ for argument in "$@"; do
         *) usage >&2; exit 2 ;;
     esac
 done
-[ "$(id -u)" = 0 ] || refuse "must be run by root: sudo $0"
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
@@ -36,9 +32,9 @@ PREFIX=/usr/local
 [ -e $PREFIX/lib/main-scheduler ] || [ ! -e /usr/lib/main-scheduler/files ] || PREFIX=/usr
 PACKAGE=$PREFIX/lib/main-scheduler
 UNITS=$PREFIX/lib/systemd/system
-[ ! -e /var/lib/dpkg/info/main-scheduler.postinst ] ||
-    refuse "main-scheduler is installed as a package: apt remove main-scheduler, or apt purge main-scheduler"
 
+# shellcheck source=deploy/host.sh
+. "$source/deploy/host.sh"
 # shellcheck source=deploy/purge.sh
 . "$source/deploy/purge.sh"
 
@@ -55,9 +51,8 @@ remove_files() {
     for same in "$shipped" "$source/deploy/logrotate/main-scheduler"; do
         if cmp -s /etc/logrotate.d/main-scheduler "$same"; then rm -f /etc/logrotate.d/main-scheduler; fi
     done
-    [ ! -e "$PACKAGE/files" ] || xargs rm -f <"$PACKAGE/files"
-    rm -rf "$PACKAGE" "$PACKAGE".* "$PREFIX/share/main-scheduler" "$PREFIX/share/doc/main-scheduler" /run/main-scheduler \
-        /run/main-scheduler-install.lock
+    [ ! -e "$PACKAGE/files" ] || xargs -d '\n' rm -f <"$PACKAGE/files"
+    rm -rf "$PACKAGE" "$PACKAGE".* "$PREFIX/share/main-scheduler" "$PREFIX/share/doc/main-scheduler" /run/main-scheduler
     remove_empty "$UNITS" "$PREFIX"/lib/systemd/user "$PREFIX"/lib/systemd/catalog "$PREFIX"/lib/sysusers.d \
         "$PREFIX"/lib/tmpfiles.d "$PREFIX"/share/doc "$PREFIX"/share/man/man? \
         "$PREFIX"/share/bash-completion/completions "$PREFIX"/share/zsh/site-functions
@@ -73,6 +68,9 @@ is_the_sample() {
     dd if=/opt/main-scheduler/main.py iflag=nofollow,nonblock status=none 2>/dev/null | cmp -s - "$source/deploy/main.py"
 }
 
+need_root
+refuse_beside_a_package
+lock_out_others
 said="removed; the packages that install.sh took from the distribution stay"
 [ -e "$PACKAGE" ] || [ -e "$UNITS/main-scheduler.service" ] || said="no installation was found"
 case $purge=$said in yes=no*) said="$said; what one had left is removed" ;; esac

@@ -18,6 +18,8 @@ Then: systemctl --user enable --now main-scheduler
 TEXT
 }
 
+unset POSIXLY_CORRECT  # with it, systemctl takes an option behind a word for a unit
+
 say() { printf '%s\n' "main-scheduler: $*"; }
 refuse() { printf '%s\n' "main-scheduler: $*" >&2; exit 1; }
 
@@ -76,32 +78,26 @@ remove_listed() { # the files of the installed version outside of the package
 }
 
 put_files() {
-    new=$(mktemp -d "${TMPDIR:-/tmp}/main-scheduler.XXXXXX")
-    trap 'rm -rf "$new"' EXIT
-    trap 'exit 130' INT  # or sh ends without the other trap
-    trap 'exit 143' TERM
+    new=$PACKAGE.new
+    rm -rf "$new"
     DESTDIR=$new "$source/deploy/stage.sh"
-    from=$new$PREFIX
-    mkdir -p "$PREFIX/bin" "$PREFIX/lib" "$UNITS"
-    rm -rf "$PACKAGE.new" "$PACKAGE.gone"
-    cp -R "$from/lib/main-scheduler" "$PACKAGE.new"
-    $PYTHON -I -m compileall -q -s "$PACKAGE.new" -p "$PACKAGE" "$PACKAGE.new"
+    $PYTHON -I -m compileall -q -s "$new" "$new$PACKAGE"
     remove_listed
-    [ ! -e "$PACKAGE" ] || mv "$PACKAGE" "$PACKAGE.gone"
-    mv "$PACKAGE.new" "$PACKAGE"
-    rm -rf "$PACKAGE.gone"
+    [ ! -e "$PACKAGE" ] || mv "$PACKAGE" "$new/gone"
+    mv "$new$PACKAGE" "$PACKAGE"
     (cd "$new" && find ".$PREFIX/bin" ".$PREFIX/share/man" ".$PREFIX/share/bash-completion" ".$PREFIX/share/doc" -type f 2>/dev/null) |
         while read -r file; do
             install -D -m "$(stat -c %a "$new/$file")" "$new/$file" "${file#.}"
             echo "${file#.}"
         done >"$PACKAGE/files"
-    for unit in "$from"/lib/systemd/user/*; do
-        install -m 0644 "$unit" "$UNITS/${unit##*/}"
+    for unit in "$new$PREFIX"/lib/systemd/user/*; do
+        install -D -m 0644 "$unit" "$UNITS/${unit##*/}"
         echo "$UNITS/${unit##*/}" >>"$PACKAGE/files"
     done
     sed -i "s|systemctl reload|systemctl --user reload|; s|/opt/main-scheduler/main.py|$SCRIPT|" "$new/etc/default/main-scheduler"
     put_once 0600 "$new/etc/default/main-scheduler" "$CONFIG/main-scheduler.env"
     put_once 0755 "$source/deploy/main.py" "$SCRIPT"
+    rm -rf "$new"
 }
 
 up() { systemctl --user list-units --plain --no-legend --state=active,activating,reloading 'main-scheduler*.service' | cut -d ' ' -f 1; }

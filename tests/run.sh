@@ -37,8 +37,8 @@ for name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p') PIP_TARGET PIP_PRE
 done
 export LC_ALL=C.UTF-8 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONSAFEPATH=1 PATH="$PATH:/usr/sbin:/sbin"
 
-can_be_root() { [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || sudo -v; }; }; }
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+# shellcheck source=deploy/apt.sh
+. deploy/apt.sh
 
 missing_packages() {
     # shellcheck disable=SC2086 # a list of words
@@ -50,16 +50,8 @@ if ! command -v apt-get >/dev/null; then
     exit 1
 fi
 if missing_packages; then
-    if ! can_be_root; then
-        echo "$0: missing packages, and neither root nor sudo to install them. Have this done:" >&2
-        echo "    apt-get install $packages" >&2
-        exit 1
-    fi
-    echo "installing $packages"
-    as_root apt-get -q update
     # shellcheck disable=SC2086 # a list of words
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
-        install --no-install-recommends $packages
+    update_and_install $packages
 fi
 
 # The libraries are the newest releases of PyPI; the booted tests have those of the distributions. systemd-python comes
@@ -75,9 +67,10 @@ then
     cp tests/requirements.txt "$venv/requirements.txt"
 fi
 # The tests use an installed package, which is built from the project's own files alone.
-build=$(mktemp -d)
+build=$venv/build
+rm -rf "$build"
+mkdir "$build"
 cp -R pyproject.toml README.md LICENSE sched_runner "$build"
 "$venv/bin/python" -m pip install -q --no-build-isolation --force-reinstall --no-deps "$build"
-rm -r "$build"
 
 exec "$venv/bin/python" tests/support/tiers.py "$@"

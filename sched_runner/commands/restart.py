@@ -149,5 +149,7 @@ def is_up(unit: Unit) -> bool:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # if nobody reads the text, the restart goes on
+    try:
         print(f"main-scheduler: {text}", flush=True)
+    except OSError:  # nobody reads the text: the restart goes on, and what is still in the buffer is no failure at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

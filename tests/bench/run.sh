@@ -2,21 +2,20 @@
 # Installs what the bench needs, outside of the tree, and runs it: see --help.
 set -eu
 
-bench=$(cd "$(dirname "$0")" && pwd)
+bench=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/main-scheduler-bench
 packages="python3 python3-venv python3-apscheduler python3-systemd python3-dotenv gcc libc6-dev
     apache2-utils cron daemontools runit s6"
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
-}
+# shellcheck source=deploy/apt.sh
+. "$bench/../../deploy/apt.sh"
 
 # What can't be had is left out, and the tables say so.
 for package in $packages; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>&1)" = installed ] && continue
-    [ -n "${updated-}" ] || as_root apt-get -q update >&2 || true
+    [ -n "${updated-}" ] || update_lists || true
     updated=yes
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$package" >&2 || true
+    install_packages "$package" || true
 done
 
 mkdir -p "$cache"

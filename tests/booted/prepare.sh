@@ -13,7 +13,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "prepare.sh: missing for the booted and the cluster tests:$missing" >&2
     exit 1
 fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get -q update
+# shellcheck source=deploy/apt.sh
+. "$(dirname -- "$0")/../../deploy/apt.sh"
 # shellcheck disable=SC2086  # a list of words
-apt-get -q install -y --no-install-recommends $missing
+update_and_install $missing

@@ -54,6 +54,18 @@ def packaged(host):
     host.run(f"{APT} purge main-scheduler; rm -rf /opt/main-scheduler")
 
 
+def test_of_a_checkout_that_cannot_be_read_whole_no_package_is_made(builder, dist):
+    page = f"{SOURCE}/docs/hosts.md"
+    before = builder.run(f"ls -l --time-style=full-iso {SOURCE}/dist").stdout
+    builder.run(f"chmod 0 {page} && chown root {page}")
+    command = ["env", "DEB_BUILD_OPTIONS=nocheck", f"{SOURCE}/deploy/build-deb.sh"]
+    built = builder.run(command, user="nobody", check=False, timeout=300)
+    builder.run(f"chmod 644 {page} && chown nobody {page}")
+    assert built.returncode != 0
+    assert "docs/hosts.md" in built.stderr
+    assert builder.run(f"ls -l --time-style=full-iso {SOURCE}/dist").stdout == before
+
+
 # What one kind of package has and the other has not, or elsewhere.
 PECULIAR = {
     "/usr/share/doc/main-scheduler/LICENSE",

@@ -110,6 +110,14 @@ def test_purge_follows_nothing_that_is_in_the_directories_of_the_script(machine,
     machine.run(f"rm -rf /opt/main-scheduler; {INSTALL}")
 
 
+def test_purge_removes_a_link_in_the_place_of_a_directory_and_names_where_it_led(machine):
+    machine.run("mkdir -p /srv/state && touch /srv/state/kept && ln -s /srv/state /var/lib/main-scheduler")
+    said = machine.run([UNINSTALL, "--purge"]).stdout
+    assert "left, for the link to it was yours: /srv/state\n" in said
+    assert machine.run("ls -d /var/lib/main-scheduler*", check=False).stdout == ""
+    machine.run(f"rm /srv/state/kept && rmdir /srv/state && {INSTALL}")
+
+
 def test_purge_goes_on_where_the_account_has_a_process_elsewhere_and_names_it(machine):
     machine.run("systemd-run --unit=elsewhere --uid=main-scheduler sleep 600")
     purged = machine.run([UNINSTALL, "--purge"], check=False)
@@ -206,6 +214,24 @@ def test_all_folders_of_the_package_and_of_the_pages_are_installed(machine):
     assert machine.exists("/usr/local/share/doc/main-scheduler/docs/deep/page.md")
     machine.run(INSTALL)
     assert not machine.exists("/usr/local/lib/main-scheduler/sched_runner/deep")
+
+
+def test_a_page_with_blanks_or_a_quote_in_its_name_is_a_page_and_nothing_else_is_removed(machine):
+    """Such as an editor or a file manager leaves. A word of its name may be the name of a file in this directory."""
+    pages = ("Copy of main.py.md", "Ana's.md")
+    machine.run("mkdir /tmp/mine && echo mine >/tmp/mine/of")
+    for page in pages:
+        machine.write(f"{SOURCE}/docs/{page}", "mine\n")
+    try:
+        machine.run(f"cd /tmp/mine && {INSTALL}")
+        found = machine.run("ls /usr/local/share/doc/main-scheduler/docs").stdout
+        machine.run(f"cd /tmp/mine && {UNINSTALL}")
+        assert machine.run("ls /tmp/mine").stdout == "of\n"
+        assert [page for page in pages if page not in found] == []
+        assert not machine.exists("/usr/local/lib/main-scheduler")
+        assert not machine.exists("/usr/local/share/doc/main-scheduler")
+    finally:
+        machine.run(f"rm -r /tmp/mine; cd {SOURCE}/docs && rm 'Copy of main.py.md' \"Ana's.md\"; {INSTALL}")
 
 
 def test_installing_again_changes_no_file(machine):
@@ -404,6 +430,20 @@ def nothing_installed(machine):
     machine.run([UNINSTALL, "--purge"])
     yield machine
     machine.run(f"{UNINSTALL}; {INSTALL}")
+
+
+@pytest.mark.parametrize("script", [INSTALL, f"{UNINSTALL} --purge"])
+def test_beside_a_package_of_any_kind_the_scripts_refuse_and_change_nothing(nothing_installed, script):
+    """Such as that of rpm."""
+    machine = nothing_installed
+    machine.write("/usr/lib/systemd/system/main-scheduler.service", "")
+    machine.write("/etc/default/main-scheduler", "")
+    before = files(machine)
+    refused = machine.run(script, check=False)
+    after = files(machine)
+    machine.run("rm /usr/lib/systemd/system/main-scheduler.service /etc/default/main-scheduler")
+    assert (refused.returncode, "is installed as a package" in refused.stderr) == (1, True)
+    assert after == before
 
 
 def test_below_another_prefix_all_is_found_and_taken_away(nothing_installed):

@@ -6,6 +6,7 @@ import pytest
 from service import GATED, SOURCE, wait_for_end
 
 INSTALL = f"{SOURCE}/deploy/install.sh"
+UNINSTALL = f"{SOURCE}/deploy/uninstall.sh"
 NEXT = "9.9.9"
 
 # Files of the package, and what the next version has there in addition.
@@ -156,15 +157,41 @@ def test_ctrl_c_while_it_waits_takes_the_upgrade_back_and_a_second_one_is_refuse
     next_version()
     machine.run(f"systemd-run --unit=upgrade-interrupted --property=SuccessExitStatus=130 {INSTALL}")
     machine.wait_until(lambda: "waiting" in machine.journal("--unit=upgrade-interrupted"), 60, "install.sh waits")
-    second = machine.run(INSTALL, check=False)
-    assert second.returncode == 1
-    assert "another install.sh is at work" in second.stderr
+    for script in (INSTALL, UNINSTALL):
+        second = machine.run(script, check=False)
+        assert second.returncode == 1
+        assert "is at work here" in second.stderr
     machine.run("systemctl kill --signal=INT upgrade-interrupted")
     wait_for_end(machine, "upgrade-interrupted")
     assert fingerprint(machine) == before
     assert service.property("MainPID") == pid
     service.end_run()
     assert service.wait_for_runs(1) == ["succeeded"]
+
+
+def test_if_nobody_reads_what_it_says_the_upgrade_goes_on(machine, service, next_version):
+    pid = quick(service)
+    machine.run("echo '# mine' >> /etc/logrotate.d/main-scheduler")
+    next_version()
+    machine.run(f"({INSTALL}; echo $? >/tmp/status) | true")
+    machine.run("rm /etc/logrotate.d/main-scheduler /usr/local/share/main-scheduler/logrotate")
+    assert machine.read("/tmp/status") == "0\n"
+    assert version(machine) == NEXT
+    assert service.property("MainPID") not in (pid, "0")
+
+
+def test_a_variable_that_changes_how_systemctl_reads_its_options_hides_nothing_that_was_up(
+    machine, service, reports, next_version
+):
+    for each in (service, reports):
+        each.settings(SCHED_ENV="prod")
+        quick(each)
+    before = fingerprint(machine)
+    next_version(*FAULTS["exits 1"])
+    upgraded = machine.run(f"POSIXLY_CORRECT=1 {INSTALL}", check=False)
+    assert upgraded.stderr.endswith("the old version is back, and what was up is up\n")
+    assert fingerprint(machine) == before
+    assert [each.property("ActiveState") for each in (service, reports)] == ["active"] * 2
 
 
 def test_a_package_restarts_what_is_up_in_the_background(machine, service):

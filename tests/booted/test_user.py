@@ -44,6 +44,10 @@ def status(ana, *arguments):
     return json.loads(ana.run("main-scheduler", "--user", "status", "--json", *arguments, check=False).stdout)
 
 
+def units(ana):
+    return ana.run("systemctl", "--user", "list-units", "--all", "--no-legend", "main-scheduler*").stdout
+
+
 def start_and_wait(machine, ana, unit="main-scheduler", instance=()):
     ana.run("systemctl", "--user", "enable", "--now", unit)
     machine.wait_until(lambda: status(ana, *instance)["runs"], 30, f"a run of {unit}")
@@ -109,6 +113,25 @@ def test_an_upgrade_takes_away_what_only_the_older_version_had(machine, installe
     assert installed_by_her.run("main-scheduler", "--version").returncode == 0
 
 
+def test_an_installation_that_a_hang_up_ends_leaves_nothing_in_tmp_and_is_completed_by_the_next(machine, ana):
+    machine.write("/tmp/bin/mv", "#!/bin/sh\nkill -s HUP $PPID\n", 0o755)
+    before = machine.run("ls /tmp").stdout
+    hung_up = f"PATH=/tmp/bin:$PATH {SOURCE}/deploy/install.sh --user"
+    assert ana.run("sh", "-c", hung_up, check=False).returncode != 0
+    assert machine.run("ls /tmp").stdout == before
+    machine.run("rm -r /tmp/bin")
+    ana.run(f"{SOURCE}/deploy/install.sh", "--user")
+    assert machine.run(f"ls {HOME}/.local/lib").stdout == "main-scheduler\n"
+    assert ana.run("main-scheduler", "--version").returncode == 0
+
+
+def test_uninstall_stops_what_is_up_whatever_variables_the_shell_has(machine, installed_by_her):
+    machine.write(SCRIPT, "")
+    start_and_wait(machine, installed_by_her)
+    installed_by_her.run("env", "POSIXLY_CORRECT=1", f"{SOURCE}/deploy/uninstall.sh", "--user")
+    assert units(installed_by_her) == ""
+
+
 def test_the_settings_are_where_her_service_manager_looks_whatever_her_shell_has_set(machine, ana):
     shell = ("XDG_CONFIG_HOME=/home/ana/elsewhere", "XDG_STATE_HOME=relative")
     ana.run("env", *shell, f"{SOURCE}/deploy/install.sh", "--user")
@@ -133,7 +156,7 @@ def test_uninstall_ends_what_systemd_starts_again_and_again(machine, installed_b
     ana.run("systemctl", "--user", "enable", "--now", "main-scheduler@reports", check=False)
     assert "auto-restart" in ana.run("systemctl", "--user", "list-units", "main-scheduler*").stdout
     ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user")
-    assert ana.run("systemctl", "--user", "list-units", "--all", "--no-legend", "main-scheduler*").stdout == ""
+    assert units(ana) == ""
     assert machine.run(["find", HOME, "-type", "l"]).stdout == ""
 
 
@@ -149,7 +172,7 @@ def test_uninstall_stops_it_and_keeps_what_is_hers_and_purge_leaves_nothing(mach
     machine.run(f"echo SCHED_INTERVAL=1h >>{SETTINGS}")
     start_and_wait(machine, ana)
     ana.run(f"{SOURCE}/deploy/uninstall.sh", "--user")
-    assert machine.run(["pgrep", "-u", USER, "-f", "main-scheduler"], check=False).stdout == ""
+    assert units(ana) == ""
     assert machine.exists(SETTINGS)
     assert machine.exists(SCRIPT)
     assert not machine.exists(f"{HOME}/.local/bin/main-scheduler")

@@ -91,7 +91,8 @@ def test_sched_python_wins_over_the_activated_environment(site: Site, environmen
 def test_a_file_of_the_users_beside_the_readme_is_not_taken_for_a_library(site: Site) -> None:
     (site.path / "checkout/deploy").mkdir(parents=True)
     shutil.copytree(CHECKOUT / "sched_runner", site.path / "checkout/sched_runner")
-    shutil.copy(RUN_SH, site.path / "checkout/deploy")
+    for script in (RUN_SH, CHECKOUT / "deploy/apt.sh"):
+        shutil.copy(script, site.path / "checkout/deploy")
     (site.path / "checkout/json.py").write_text("raise SystemExit('mine')")
     site.main("print('runs')")
     scheduler = Command(

@@ -6,13 +6,13 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/main-scheduler-tests
 tests=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)/main-scheduler.rules_test.yml
 
 fetch() {
-    work=$(mktemp -d)
-    trap 'rm -r "$work"' EXIT
+    work=$cache/promtool.new
+    rm -rf "$work"
+    mkdir -p "$work"
     cd "$work"
     apt-get -q download prometheus || { [ "$(id -u)" = 0 ] && apt-get -q update && apt-get -q download prometheus; }
     dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
-    mkdir -p "$cache"
-    mv usr/bin/promtool "$cache"
+    mv usr/bin/promtool "$cache" && rm -r "$work"
 }
 
 if command -v promtool >/dev/null; then

@@ -22,6 +22,7 @@ from xml.etree import ElementTree as ET
 CHECKOUT = Path(__file__).parents[2]
 CODE = ("sched_runner", "tests", "deploy")  # and not whatever else lies in this directory
 SCRIPTS = (
+    ".ci/run",
     "debian/main-scheduler.p*",
     "debian/*.in",
     "deploy/*.sh",
