@@ -15,6 +15,7 @@ from sched_runner.commands.installation import environ
 from sched_runner.exit_status import ENDED_BY_CTRL_C, ExitStatus, OperatorError
 from sched_runner.output.live import is_journal
 from sched_runner.settings.table import SettingsError
+from sched_runner.troubles import said
 
 _COMMANDS: dict[str, ModuleType] = {
     "run": run,
@@ -58,36 +59,57 @@ class _Listed(dict[str, argparse.ArgumentParser]):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
     _prepare_standard_streams()
-    arguments = _arguments(argv)
     try:
-        exit_status = _call(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        return _call(argv)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python's flush at exit fails again
+        _discard_output()
         return ExitStatus.SIGNAL + signal.SIGPIPE
+    except OSError as error:
+        _discard_output()
+        is_lost = isinstance(error, FileNotFoundError) and _has_lost_its_directory()
+        return _fault(OperatorError("the current directory was removed: go to another" if is_lost else said(error)))
     except SettingsError as error:
         _tell(error)
         return ExitStatus.CONFIG
     except KeyboardInterrupt:
         return ENDED_BY_CTRL_C
     except OperatorError as error:
-        begin = "" if str(error).startswith("main-scheduler") else "main-scheduler: "  # say the name once
-        print(words.printable(f"{begin}{error}", _LONGEST), file=sys.stderr)
-        return error.exit_status
-    else:
-        return exit_status
+        return _fault(error)
 
 
-def _call(arguments: argparse.Namespace) -> int:
+def _call(argv: Sequence[str] | None) -> int:
     try:
-        return int(arguments.function(arguments))
-    except FileNotFoundError:
-        try:
-            os.getcwd()
-        except FileNotFoundError:
-            raise OperatorError("the current directory was removed: go to another") from None
+        arguments = _arguments(argv)
+        exit_status = int(arguments.function(arguments))
+    except SystemExit:  # argparse has printed its help
+        _flush()
         raise
+    _flush()
+    return exit_status
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Throw away what standard output did not take: otherwise Python's flush at exit fails again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _has_lost_its_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _fault(error: OperatorError) -> int:
+    begin = "" if str(error).startswith("main-scheduler") else "main-scheduler: "  # say the name once
+    print(words.printable(f"{begin}{error}", _LONGEST), file=sys.stderr)
+    return error.exit_status
 
 
 def _tell(error: SettingsError) -> None:

@@ -36,6 +36,27 @@ def test_a_misspelt_environment_is_refused_unless_the_interval_is_given(site: Si
     assert site.call("check", "--here", SCHED_ENV="staging", SCHED_INTERVAL="5min").returncode == 0
 
 
+@pytest.mark.parametrize("arguments", [("check", "--here"), ("status", "--here"), ("history", "--here"), ("--help",)])
+def test_an_output_that_takes_nothing_is_told_in_one_message(site: Site, arguments: tuple[str, ...]) -> None:
+    site.main("")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            site.line(*arguments), env=site.env, cwd=site.path, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"main-scheduler: No space left on device\n")
+
+
+def test_who_stops_reading_ends_a_command_as_a_signal_would(site: Site) -> None:
+    site.main("")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as pipe:
+        done = subprocess.run(
+            site.line("--help"), env=site.env, cwd=site.path, stdout=pipe, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def due_times(told: str) -> list[float]:
     """What check tells, in seconds since the epoch."""
     found = re.findall(r"^  (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", told, re.MULTILINE)

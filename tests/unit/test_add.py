@@ -101,13 +101,13 @@ def test_a_current_directory_that_was_removed_is_told_in_one_line(tmp_path, monk
     assert capsys.readouterr().err == "main-scheduler: the current directory was removed: go to another\n"
 
 
-def test_another_file_that_is_not_there_is_no_removed_directory(monkeypatch):
+def test_another_file_that_is_not_there_is_no_removed_directory(monkeypatch, capsys):
     def fail(_):
-        raise FileNotFoundError(2, "No such file or directory")
+        raise FileNotFoundError(2, "No such file or directory", "/x")
 
     monkeypatch.setattr(cli, "_arguments", lambda _: argparse.Namespace(function=fail))
-    with pytest.raises(FileNotFoundError):
-        cli.main([])
+    assert cli.main([]) == 1
+    assert capsys.readouterr().err == "main-scheduler: /x: No such file or directory\n"
 
 
 @pytest.mark.parametrize("name", ["it's 100% mine.py", ' "a" #b.py', "$HOME é.py", "'a'", "a=b"])
