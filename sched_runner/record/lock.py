@@ -90,6 +90,8 @@ class LockFile:
             if has_all:
                 self._descriptor, new = new, self._descriptor
             os.close(new)
+            for which in self._held:  # if it was the same file, put back meanwhile, the close has dropped the locks
+                _lock(self._descriptor, which)
             self._others = self._open_others()
         if not has_all:
             raise BlockingIOError(errno.EAGAIN, "another process has the lock of the new file", self._path)

@@ -204,3 +204,18 @@ def test_who_keeps_a_lock_of_the_new_file_takes_none_away_that_is_held_in_the_ol
     assert lock.is_in_place()
     assert not new.is_free(LockFile.SCHEDULER)
     assert old.is_free(LockFile.SCHEDULER)
+
+
+def test_a_lock_survives_that_its_file_is_put_back_in_the_moment_of_the_look(tmp_path, monkeypatch):
+    lock = LockFile(tmp_path)
+    assert lock.acquire(LockFile.SCHEDULER)
+    (tmp_path / "lock").rename(tmp_path / "away")
+    open_again = lock._open
+
+    def put_back_and_open():
+        (tmp_path / "away").rename(tmp_path / "lock")
+        return open_again()
+
+    monkeypatch.setattr(lock, "_open", put_back_and_open)
+    lock.restore()
+    assert not Other(tmp_path).is_free(LockFile.SCHEDULER)
