@@ -131,9 +131,7 @@ def test_a_scheduler_that_is_killed_is_restarted_on_its_node(cluster, place, acc
     assert account("scheduler killed in the middle of a run (restarted there)", fault, first) == 0
 
 
-def test_a_scheduler_that_is_killed_again_and_again_is_moved(cluster, account):
-    place = cluster.place()
-
+def test_a_scheduler_that_is_killed_again_and_again_is_moved(cluster, place, account):
     def has_failed_twice():
         kill_scheduler(cluster, place)
         wait_until(cluster[place].is_up, 30, "it is up again")
