@@ -175,8 +175,8 @@ POISON = {
         "tail": 7,
         "failures_in_a_row": [],
         "runs": {},
-        "mail": 1,
-        "command": [],
+        "mail: runs": 1,
+        "command: runs": [],
         "boot_id": 7,
     },
     "wrong runs": {"runs": [{"outcome": "no\nsuch"}, 7, None], "failures_in_a_row": 3},
@@ -189,7 +189,7 @@ POISON = {
         "last_success": 253_370_764_800,
         "runs": [{"number": 1, "outcome": "failed", "reason": TEXT}],
     },
-    "a memory of the future": {"command": {"kind": "failing", "when": 253_370_764_800, "count": 1}},
+    "a memory of the future": {"command: runs": {"kind": "failing", "when": 253_370_764_800, "count": 1}},
 }
 
 
