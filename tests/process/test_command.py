@@ -230,6 +230,8 @@ def test_the_environment_wins_over_the_environment_file(site: Site) -> None:
     site.start("run", "--env-file", str(path), **NEVER, A="environment")
     site.await_runs(1)
     assert site.output() == b"environment file\n"
+    (told,) = site.own_lines()
+    assert told.endswith(f"settings: A: the value that the environment had at the start stays, and not that of {path}")
 
 
 def test_no_file_is_read_because_it_lies_in_the_current_directory(site: Site) -> None:
