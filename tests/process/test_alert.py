@@ -222,7 +222,9 @@ def test_a_test_is_sent_by_every_way_and_remembers_nothing(site: Site) -> None:
     environ = {"SCHED_ALERT_MAIL": "ops@example.org", "SCHED_ALERT_COMMAND": "tee told"}
     ended = site.call("alert", "--here", "--test", patch=patch, **environ)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines()[-3:] == ["journal: told", "mail: told", "command: told"]
+    record, *results = ended.stdout.splitlines()
+    assert record.endswith(" this is a test of the alerts, nothing is wrong")
+    assert results[-3:] == ["journal: told", "mail: told", "command: told"]
     assert "this is a test" in (site.path / "mails").read_text()
     assert "this is a test" in (site.path / "told").read_text()
     assert "run 1 failed" in alert(site)
