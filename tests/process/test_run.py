@@ -295,7 +295,8 @@ def test_handlers_of_term_get_the_stop_grace(site: Site) -> None:
 def test_a_child_gets_the_rest_of_the_stop_grace_when_main_py_ends_first(site: Site) -> None:
     script = "trap 'sleep 0.5; echo tidied; exit' TERM; echo ready; while :; do sleep 0.05; done"
     site.shell(f'sh -c "{script}" & sleep 60')
-    site.start(**NEVER, SCHED_TIMEOUT="1s", SCHED_STOP_GRACE="20s")
+    hasty = "import faults; faults.linger(0.05)"  # what a leftover would get is too short for it
+    site.start(patch=hasty, **NEVER, SCHED_TIMEOUT="1s", SCHED_STOP_GRACE="20s")
     site.await_runs()
     assert site.output() == b"ready\ntidied\n"
 
