@@ -175,8 +175,8 @@ POISON = {
         "tail": 7,
         "failures_in_a_row": [],
         "runs": {},
-        "mail": 1,
-        "command": [],
+        "mail: runs": 1,
+        "command: runs": [],
         "boot_id": 7,
     },
     "wrong runs": {"runs": [{"outcome": "no\nsuch"}, 7, None], "failures_in_a_row": 3},
@@ -189,7 +189,7 @@ POISON = {
         "last_success": 253_370_764_800,
         "runs": [{"number": 1, "outcome": "failed", "reason": TEXT}],
     },
-    "a memory of the future": {"command": {"kind": "failing", "when": 253_370_764_800, "count": 1}},
+    "a memory of the future": {"command: runs": {"kind": "failing", "when": 253_370_764_800, "count": 1}},
 }
 
 
@@ -222,7 +222,9 @@ def test_a_test_is_sent_by_every_way_and_remembers_nothing(site: Site) -> None:
     environ = {"SCHED_ALERT_MAIL": "ops@example.org", "SCHED_ALERT_COMMAND": "tee told"}
     ended = site.call("alert", "--here", "--test", patch=patch, **environ)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines()[-3:] == ["journal: told", "mail: told", "command: told"]
+    record, *results = ended.stdout.splitlines()
+    assert record.endswith(" this is a test of the alerts, nothing is wrong")
+    assert results[-3:] == ["journal: told", "mail: told", "command: told"]
     assert "this is a test" in (site.path / "mails").read_text()
     assert "this is a test" in (site.path / "told").read_text()
     assert "run 1 failed" in alert(site)

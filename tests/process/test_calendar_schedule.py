@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from faults import set_offset
@@ -93,6 +94,26 @@ def test_a_reload_follows_another_time_zone_of_main_py(site: Site, supervisor: S
     path.write_text("TZ=Asia/Kolkata\n")
     scheduler.signal(signal.SIGHUP)
     wait_until(lambda: site.state()["next_due"] % 86400 == 2.5 * 3600, what="08:00 in Kolkata")
+
+
+def test_the_time_zone_of_the_host_is_followed_when_somebody_sets_it(site: Site) -> None:
+    zones, zone = Path("/usr/share/zoneinfo"), site.path / "zone"
+    zone.symlink_to(zones / "America/Sao_Paulo")
+    site.shell(":")
+    patch = """
+        import os, faults
+        faults.wrap("sched_runner.clock:zone_of_host", lambda original: os.stat("zone").st_ino)
+    """
+    given = {"SCHED_CALENDAR": "08:00", "SCHED_INTERVAL": "", "SCHED_START": "due", "TZ": f":{zone}"}
+    scheduler = site.start(patch=patch, **given, WATCHDOG_USEC="300000")  # its loop turns ten times a second
+    wait_until(lambda: site.state().get("next_due"), what="the plan")
+    assert site.state()["next_due"] % 86400 == 11 * 3600
+    (site.path / "new").symlink_to(zones / "Asia/Kolkata")
+    (site.path / "new").replace(zone)
+    wait_until(lambda: site.state()["next_due"] % 86400 == 2.5 * 3600, what="08:00 in Kolkata")
+    assert scheduler.stop() == 0
+    (told,) = [line for line in site.own_lines("INFO") if "the time zone was set" in line]
+    assert told.endswith(" 08:00:00")
 
 
 def test_interval_and_calendar_together_are_a_fault(site: Site) -> None:

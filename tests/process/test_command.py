@@ -230,10 +230,12 @@ def test_the_environment_wins_over_the_environment_file(site: Site) -> None:
     site.start("run", "--env-file", str(path), **NEVER, A="environment")
     site.await_runs(1)
     assert site.output() == b"environment file\n"
+    (told,) = site.own_lines()
+    assert told.endswith(f"settings: A: the value that the environment had at the start stays, and not that of {path}")
 
 
 def test_no_file_is_read_because_it_lies_in_the_current_directory(site: Site) -> None:
-    (site.path / ".env").write_text("SCHED_INTERVAL=never\n")
+    (site.path / ".env").write_text("SCHED_TIMEOUT=never\n")  # a name that the environment lacks
     for name in ("apscheduler", "dotenv", "json", "logging"):
         (site.path / f"{name}.py").write_text("raise SystemExit('the directory was imported from')\n")
     site.main("print('x')")

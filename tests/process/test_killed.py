@@ -33,6 +33,7 @@ def next_start_is_clean(site: Site, interrupted: int | None = 1) -> None:
     runs = site.await_runs(runs_before + added)
     if interrupted is not None:
         assert (runs[-2]["number"], runs[-2]["outcome"]) == (interrupted, "interrupted")
+        assert f"run {interrupted} was interrupted: its scheduler ended unexpectedly".encode() in site.log()
     assert runs[-1]["outcome"] == "succeeded"
     assert len({run["number"] for run in runs}) == len(runs), "a number was given twice"
     assert scheduler.stop() == 0

@@ -183,6 +183,18 @@ def test_a_ping_is_tried_again_and_told_when_it_arrives(site: Site) -> None:
         server.close()
 
 
+def test_a_stop_waits_a_moment_for_the_last_ping(site: Site) -> None:
+    server = PingServer(lambda number: server.released.wait(0.3) or 200)
+    try:
+        site.shell("exit 3")
+        scheduler = site.start(**NEVER, SCHED_PING_URL=server.url)
+        site.await_runs()
+        assert scheduler.stop() == 0
+        assert server.paths() == ["/uuid/start", "/uuid/3"]
+    finally:
+        server.close()
+
+
 def samples(file: Path) -> dict[str, float]:
     families = text_string_to_metric_families(file.read_text())
     return {s.name + s.labels.get("outcome", ""): s.value for family in families for s in family.samples}
@@ -206,10 +218,9 @@ def test_the_metrics_file_says_how_runs_go(site: Site) -> None:
 
 def test_the_metrics_file_says_that_a_run_is_going(site: Site) -> None:
     file = site.path / "main.prom"
-    site.shell("echo begun >begun; sleep 600")
+    site.shell("sleep 600")
     site.start(**NEVER, SCHED_METRICS_FILE=str(file))
-    site.await_file("begun")
-    wait_until(file.exists)
+    wait_until(lambda: file.exists() and samples(file)["main_scheduler_run_going"] == 1, what="the run")
     assert samples(file)["main_scheduler_last_start_timestamp_seconds"] == site.state()["running"]["started"]
 
 
@@ -265,6 +276,14 @@ def test_a_failure_is_reported_with_its_last_50_lines_and_a_success_says_that_it
     recovered = wait_until(lambda: failure(site)["recovered"], what="recovery")
     assert recovered >= site.marker.read_text().strip()
     assert failure(site) == report | {"recovered": recovered}
+
+
+def test_the_report_looks_changed_once_more_when_an_alert_that_missed_it_has_ended(site: Site) -> None:
+    site.shell("exit 3")
+    patch = "from sched_runner.run import runs; runs._ALERT_ENDS = 1.0"
+    site.start(patch=patch, **NEVER, WATCHDOG_USEC="600000")  # its loop turns five times a second
+    ended = site.await_runs()[0]["ended"]
+    wait_until(lambda: (site.own / "last_failure.json").stat().st_mtime >= ended + 1.0, what="the reminder")
 
 
 def test_a_success_without_a_failure_before_it_reports_nothing(site: Site) -> None:

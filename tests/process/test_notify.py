@@ -219,6 +219,20 @@ def test_a_reload_reads_the_file_anew_and_what_the_unit_has_of_its_own_stays(
     assert site.output(run=2) == b"FILES new\nGONE None\nNEW now\nUNITS units\nBOTH u\n"
 
 
+def test_a_reload_says_what_it_cannot_change(site: Site, supervisor: Supervisor, start: Start) -> None:
+    site.shell(":")
+    path = env_file(site, "")
+    scheduler = start("run", "--env-file", path, SCHED_INTERVAL="1h")
+    supervisor.await_message("READY=1")
+    env_file(site, "SCHED_INTERVAL=2h\nSCHED_LOG_DIR=/elsewhere\n")
+    reload(scheduler, supervisor)
+    assert [line.partition(" WARNING ")[2] for line in site.own_lines()] == [
+        f"reload: SCHED_INTERVAL: the value that the environment had at the start stays, and not that of {path}",
+        "reload: new directories take effect only after a restart",
+    ]
+    assert scheduler.stop() == 0
+
+
 def test_a_reload_with_a_faulty_file_keeps_the_old_settings(site: Site, supervisor: Supervisor, start: Start) -> None:
     site.shell("echo $NAME; echo 1 >>times")
     scheduler = start("run", "--env-file", env_file(site, "SCHED_INTERVAL=400ms\nNAME=old\n"), SCHED_INTERVAL="400ms")

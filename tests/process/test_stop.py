@@ -169,7 +169,7 @@ def test_a_stop_while_a_time_out_ends_a_run_promises_no_next_one(site: Site) -> 
     assert scheduler.stop() == 0
     assert [run["outcome"] for run in site.runs()] == ["timed out"]
     (summary,) = [line for line in site.log().splitlines() if b"run 1 timed out" in line]
-    assert (b"next run" in summary, b"tried again" in summary) == (False, False)
+    assert summary.endswith(b" MiB)"), "nothing follows the figures"
 
 
 def test_ctrl_c_in_a_terminal_stops_scheduler_and_run_with_exit_0(site: Site) -> None:

@@ -172,6 +172,9 @@ def test_main_py_gets_the_environment_but_for_what_belongs_to_the_scheduler_alon
         "WATCHDOG_USEC": "1",
         "WATCHDOG_PID": "1",
         "LISTEN_FDS": "1",
+        "LISTEN_FDNAMES": "x",
+        "LISTEN_PID": "1",
+        "MAINPID": "1",
         "JOURNAL_STREAM": "1:2",
         "SYSTEMD_EXEC_PID": "1",
     }

@@ -43,7 +43,6 @@ def test_what_keeps_a_process_from_starting_is_told_and_costs_no_descriptor(tmp_
     with pytest.raises(NotStartedError, match=why):
         made.start()
     assert made.pid == 0
-    made._opened.close()  # as abort() does
     assert os.listdir("/proc/self/fd") == before
 
 

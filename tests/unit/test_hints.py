@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,7 +178,8 @@ def test_a_drop_in_that_is_in_place_is_not_named_again(text):
     assert told(text, with_drop_ins) == ""
 
 
-def test_a_path_is_seen_as_it_is_mounted_here(tmp_path):
+def test_a_path_is_seen_as_it_is_mounted_here_and_no_descriptor_is_left_open(tmp_path):
+    before = os.listdir("/proc/self/fd")
     seen = probe(str(tmp_path / "not" / "there"))
     assert (seen.exists, seen.directory, seen.read_only, seen.hidden, seen.of_another) == (
         False,
@@ -188,6 +190,12 @@ def test_a_path_is_seen_as_it_is_mounted_here(tmp_path):
     )
     assert probe("/proc/self").exists
     assert not probe("\0").exists
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_home_that_the_sandbox_does_not_hide_is_not_said_to_be_hidden():
+    said = told("PermissionError: [Errno 13] Permission denied: '/home/me/data'", with_drop_ins)
+    assert said.startswith("the service's user may not write in /home: ")
 
 
 def test_what_a_drop_in_has_hidden_outside_of_homes_gets_no_hint_for_a_home():

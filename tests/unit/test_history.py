@@ -152,6 +152,7 @@ def test_a_run_whose_end_nobody_saw_has_no_duration():
     lost = replace(ENDINGS[5], ended=None, duration=None)
     assert history.runs([record(lost)], [], STARTED, failed=False) == [lost]
     assert [line[4] for line in lines([lost, ENDINGS[0]])[1:]] == ["?", "1"]
+    assert [line[4:7] for line in lines([lost], barred=True)[1:]] == [["?", "0", "s"]], "and no bar"
 
 
 def test_durations_are_bars_of_the_longest():

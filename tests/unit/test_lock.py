@@ -117,6 +117,17 @@ def test_a_lock_file_that_somebody_has_removed_is_made_anew_with_all_that_was_he
     assert [other.is_free(which) for which in ALL] == [False, False, True]
 
 
+def test_a_lock_that_was_given_back_is_not_taken_again_in_a_new_file(tmp_path):
+    lock = LockFile(tmp_path)
+    lock.claim()
+    lock.acquire(LockFile.RUN)
+    lock.release(LockFile.RUN)
+    (tmp_path / "lock").unlink()
+    lock.restore()
+    other = Other(tmp_path)
+    assert [other.is_free(which) for which in ALL] == [False, True, True]
+
+
 def test_a_lock_file_in_its_place_is_left_alone(tmp_path):
     lock = LockFile(tmp_path)
     lock.claim()

@@ -176,6 +176,23 @@ def test_who_gives_the_lock_back_a_little_late_costs_no_run(tmp_path, monkeypatc
     assert runs._acquire()
 
 
+def test_a_fault_in_a_run_leaves_none_going_gives_its_lock_back_and_has_readers_waited_for_again(tmp_path, monkeypatch):
+    kept, told = Store(tmp_path, LockFile(tmp_path)), Told()
+    runs = Runs(kept, told, told, -1, told)
+
+    def fail(*_):
+        kept.update(lambda state: state.begin_run(None))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(runs, "_make_run", fail)
+    with pytest.raises(ZeroDivisionError):
+        runs.make_run(SETTINGS, {})
+    found = store.load(tmp_path)
+    assert (found.running, found.outcomes) == (None, {"interrupted": 1})
+    os.close(lock_of_another(tmp_path))
+    assert told.calls == ["wait_until"]
+
+
 def test_where_another_process_has_a_run_going_none_is_made_and_that_is_counted_and_told(tmp_path, caplog):
     kept = Store(tmp_path, LockFile(tmp_path))
     lock_of_another(tmp_path)

@@ -176,6 +176,17 @@ def test_there_is_no_retry_at_or_after_the_next_due_time(until_due, is_made):
     assert scheduler.next_due == NOON
 
 
+@pytest.mark.parametrize(("gone", "attempt"), [(60.0, 2), (119.0, 2), (121.0, 1), (7200.0, 1)])
+def test_a_retry_that_was_slept_through_until_the_next_due_time_is_a_first_attempt(gone, attempt):
+    hands = Hands(NOON - timedelta(minutes=2))
+    scheduler = scheduler_at(NOON, hands=hands)
+    scheduler.plan_retry(Run(7, Outcome.FAILED), replace(EVERY_HOUR, retries=1, retry_after=60.0))
+    hands.gone = gone
+    scheduler._note_what_is_due()
+    assert scheduler.due().attempt == attempt
+    assert scheduler.plan().retry is None
+
+
 def test_a_great_number_of_attempts_overflows_nothing():
     scheduler = scheduler_at(NOON - HOUR)
     scheduler.plan_retry(Run(7, Outcome.FAILED, attempt=5000), replace(EVERY_HOUR, retries=10**5))

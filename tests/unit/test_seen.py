@@ -56,6 +56,14 @@ def test_what_came_while_something_was_given_up_may_be_the_run_s(monkeypatch):
     assert swept.left() == [SECOND]
 
 
+def test_once_what_was_given_up_has_ended_what_is_there_is_no_longer_taken_for_the_run_s(monkeypatch):
+    monkeypatch.setattr(sweeper, "_look_up", lambda pid: None)
+    swept = Listed(SECOND)
+    swept._given_up = {FIRST}
+    swept.begin()
+    assert swept.left() == []
+
+
 class Clock:
     def __init__(self):
         self.now = 0.0

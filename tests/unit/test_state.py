@@ -141,6 +141,30 @@ def test_only_after_a_clean_end_does_a_start_count_as_fresh(clean, is_fresh):
     assert not stored.clean
 
 
+@pytest.mark.parametrize(
+    ("clean", "before", "planned", "expected"),
+    [
+        (True, 9.0, 50.0, 50.0),
+        (False, 9.0, 50.0, 9.0),
+        # The calendar is new, or is no more.
+        (False, None, 50.0, 50.0),
+        (False, 9.0, None, None),
+    ],
+)
+def test_only_after_a_clean_end_is_a_success_expected_later_than_before(clean, before, planned, expected):
+    """Else a scheduler that crashes again and again would never be missed."""
+    stored = State(boot_id=clock.boot_id(), clean=clean, expected_by=before)
+    stored.start(SETTINGS, Plan("at 08:30", 2.0, planned, None))
+    assert stored.expected_by == expected
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [(Outcome.SUCCEEDED, 50.0), (Outcome.FAILED, 9.0)])
+def test_only_a_success_puts_off_the_time_by_which_a_calendar_expects_the_next(outcome, expected):
+    stored = State(expected_by=9.0)
+    stored.end_run(ended(7, outcome), Plan("at 08:30", 2.0, 50.0, None))
+    assert (stored.expected_by, stored.next_due) == (expected, 2.0)
+
+
 def test_a_scheduler_that_has_stopped_has_nothing_due():
     stored = State(clean=False, next_due=3.0)
     stored.stop()
@@ -178,6 +202,7 @@ POISONED = [
     *({"runs": [RUN | {name: math.nan}]} for name in ("number", "started", "duration", "cpu", "peak_kib")),
     {"runs": [RUN | {"reason": {"a": []}}]},
     {"runs": [RUN | {"signal": 10**400}]},
+    *({"retry": value} for value in (7, {}, "123", [1.0, 2.0], [1.0, 2.0, 3, 4], [math.nan, 2.0, 3], [1.0, 2.0, "3"])),
 ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from sched_runner.record import run_record
 from sched_runner.record.outcome import Outcome
 from sched_runner.record.run_record import Run
-from sched_runner.record.state import State
+from sched_runner.record.state import Retry, State
 from sched_runner.record.status import Health, Status, one_line
 
 NOW = 1_700_000_000.0
@@ -108,6 +108,23 @@ def test_a_success_that_is_too_old_is_seen_whether_a_scheduler_runs_or_not(chang
     assert status(replace(WELL, **changes), pid, boottime=BOOTTIME + later).stale() == stale
 
 
+CALENDAR = replace(WELL, gap=None, fresh_boottime=1.0, expected_by=NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "later", "stale"),
+    [
+        # Time-out and a minute after the time by which a success should have come.
+        ({}, 600 + 60, ""),
+        ({}, 600 + 60 + 1, "no success since @-60"),
+        ({"timeout": None}, 60, ""),
+        ({"last_success": None}, 600 + 60 + 1, "no success yet"),
+    ],
+)
+def test_with_a_calendar_a_success_is_missed_a_time_out_after_its_time(changes, later, stale):
+    assert status(replace(CALENDAR, **changes), now=NOW + later).stale() == stale
+
+
 def test_the_exit_statuses_are_those_that_monitoring_knows():
     assert [(health.name, int(health)) for health in Health] == [
         ("HEALTHY", 0),
@@ -167,6 +184,24 @@ def test_the_text_of_one_that_is_not_running_promises_no_next_run():
     text = status(pid=None).text(coloured=False)
     assert text.startswith("main-scheduler: not running\n")
     assert "next run" not in text
+
+
+RETRIED = replace(FAILED, every="every 1 h", environment="prod", retry=Retry(NOW + 30, BOOTTIME + 30, 2))
+
+
+def test_the_text_says_how_often_it_runs_and_when_a_failed_run_is_made_again():
+    assert status(RETRIED).text(coloured=False).splitlines()[2:6] == [
+        "  schedule      every 1 h, SCHED_ENV=prod",
+        "  last success  @-60, 1 min ago",
+        "  retry         @+30",
+        "  next run      @+3540",
+    ]
+
+
+def test_one_that_is_not_running_promises_no_retry():
+    assert status(RETRIED).as_json()["retry"] == NOW + 30
+    assert status(RETRIED, pid=None).as_json()["retry"] is None
+    assert "retry" not in status(RETRIED, pid=None).text(coloured=False)
 
 
 def test_the_text_of_one_that_has_never_run():
@@ -238,6 +273,7 @@ def test_json_of_one_that_is_not_running_has_no_next_run_and_none_going():
         (State(), "started @+0"),
         (WELL, "last run 1 succeeded; last success @-60; next run @+3540"),
         (FAILED, "last run 3 timed out; last success @-60; next run @+3540; 2 failures in a row"),
+        (RETRIED, "last run 3 timed out; last success @-60; next run @+3540; retry @+30; 2 failures in a row"),
         (
             replace(WELL, running=Run(2, started=NOW - 5)),
             "run 2 has been going since @-5; last run 1 succeeded; last success @-60; next run @+3540",

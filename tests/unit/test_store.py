@@ -136,6 +136,19 @@ def test_a_reader_keeps_the_text_that_it_opened(tmp_path):
     assert path.read_text() == "new\n"
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_is_made_durable_is_written_first_and_renamed_then(tmp_path, monkeypatch, durable):
+    synced = []
+
+    def fsync(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(path.read_text() if path.is_file() else os.listdir(path))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomic(tmp_path / "file", "new\n", durable=durable)
+    assert synced == (["new\n", ["file"]] if durable else [])
+
+
 @contextlib.contextmanager
 def full_disk():
     """Files may not become longer than two bytes, which is as good as a disk that is full."""
